@@ -1,0 +1,257 @@
+"""Artifacts: what stages hand to each other, in `out/<dataset>/<stage>/`.
+
+An artifact is a folder with `manifest.json`, `config.gin` and payload files. The manifest is the commit
+point: payload files carry a part of their content's hash in their name, are written first, and become the
+artifact when the manifest that names them replaces the old one. A process killed at any moment leaves the
+old artifact or the new one. Loading checks every hash, and that the artifacts it was made from are still
+the ones on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from genrec import __version__
+from genrec.errors import ArtifactError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an artifact is and what it was made from.
+
+    Attributes:
+        kind: `semantic_ids`, `generative_model`, ...; a loader refuses another kind.
+        files: logical name -> {"path": file name in the folder, "sha256": of its bytes}.
+        inputs: name -> {"path": folder or dataset, "hash": its identity when this was made}.
+        rerun: the command that makes this artifact, for error messages.
+    """
+
+    kind: str
+    created: str
+    config_hash: str
+    files: dict[str, dict[str, str]]
+    inputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    rerun: str = ""
+    schema: int = SCHEMA
+    code_version: str = __version__
+
+    @property
+    def identity(self) -> str:
+        """Hash of the content (kind, payload, facts), the same for two builds that made the same bytes."""
+        payload = sorted((name, file["sha256"]) for name, file in self.files.items())
+        return text_hash(json.dumps([self.kind, self.schema, payload, self.facts], sort_keys=True))
+
+
+def text_hash(text: str) -> str:
+    """sha256 of a text, hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, hex; read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; becomes `path` when the block ends well, vanishes otherwise.
+
+    Raises:
+        ArtifactError: the file cannot be written (disk full, no permission).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        os.close(handle)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: Exception) -> ArtifactError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return ArtifactError(f"cannot write {path}: {reason}; free space or choose another --out")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file atomically, two spaces deep."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+Payload = np.ndarray[Any, Any] | Mapping[str, torch.Tensor] | str
+"""An array (`.npy`), a dict of tensors (`.safetensors`), or text (as it is)."""
+
+
+def _write_payload(folder: Path, name: str, value: Payload) -> dict[str, str]:
+    """Write one payload file under a name that carries its hash; returns its manifest entry."""
+    written = folder / f".writing-{name}"
+    with atomic_path(written) as path:
+        if isinstance(value, str):
+            path.write_text(value, encoding="utf-8")
+        elif isinstance(value, np.ndarray):
+            with path.open("wb") as file:
+                np.save(file, value, allow_pickle=False)
+        else:
+            save_file({key: tensor.contiguous() for key, tensor in value.items()}, path)
+    digest = file_hash(written)
+    stored = f"{Path(name).stem}-{digest[:8]}{Path(name).suffix}"
+    written.replace(folder / stored)
+    return {"path": stored, "sha256": digest}
+
+
+def save_artifact(
+    folder: Path,
+    *,
+    kind: str,
+    payload: Mapping[str, Payload],
+    config: str,
+    config_hash: str = "",
+    inputs: Mapping[str, Mapping[str, str]] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    rerun: str = "",
+) -> Manifest:
+    """Write an artifact; the old one stays whole until the new one is.
+
+    Args:
+        payload: file name (`codes.npy`, `model.safetensors`, `settings.json`) -> content.
+        config: the operative configuration, stored as `config.gin`.
+        facts: small JSON facts that belong to the content (codebook sizes, model settings).
+    """
+    files = {name: _write_payload(folder, name, value) for name, value in payload.items()}
+    manifest = Manifest(
+        kind=kind,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        config_hash=config_hash or text_hash(config),
+        files=files,
+        inputs={name: dict(ref) for name, ref in (inputs or {}).items()},
+        metrics={name: float(value) for name, value in (metrics or {}).items()},
+        facts=dict(facts or {}),
+        rerun=rerun,
+    )
+    write_json(folder / MANIFEST, asdict(manifest))
+    write_text(folder / "config.gin", config)
+    _remove_replaced(folder, manifest)
+    return manifest
+
+
+def _remove_replaced(folder: Path, manifest: Manifest) -> None:
+    """Drop payload files of earlier builds, which the manifest no longer names."""
+    kept = {file["path"] for file in manifest.files.values()}
+    for name in manifest.files:
+        path = Path(name)
+        for stale in folder.glob(f"{path.stem}-????????{path.suffix}"):
+            if stale.name not in kept:
+                stale.unlink()
+
+
+def read_manifest(folder: Path, kind: str, *, rerun: str = "") -> Manifest:
+    """Read a manifest and check that it is of `kind` and of this schema.
+
+    Args:
+        rerun: command named in the error when there is no artifact.
+    """
+    path = folder / MANIFEST
+    hint = f"; run `{rerun}` first" if rerun else ""
+    if not path.exists():
+        raise ArtifactError(f"no {kind} artifact in {folder}{hint}")
+    try:
+        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path} is not a manifest of genrec ({error}); remove {folder}{hint}") from error
+    if manifest.kind != kind:
+        raise ArtifactError(f"{folder} holds a {manifest.kind} artifact where {kind} is needed{hint}")
+    if manifest.schema != SCHEMA:
+        raise ArtifactError(
+            f"{folder} was written with schema {manifest.schema}, this code reads {SCHEMA}; run "
+            f"`{manifest.rerun or rerun}` again"
+        )
+    return manifest
+
+
+def payload_path(folder: Path, manifest: Manifest, name: str) -> Path:
+    """Path of a payload file whose content has been checked against the manifest."""
+    again = f"run `{manifest.rerun}` again" if manifest.rerun else "make the artifact again"
+    if name not in manifest.files:
+        raise ArtifactError(f"the artifact in {folder} has no {name}; {again}")
+    stored = manifest.files[name]["path"]
+    if Path(stored).name != stored:
+        raise ArtifactError(f"{folder / MANIFEST} names {stored!r}, which is outside its folder; {again}")
+    path = folder / stored
+    if not path.exists():
+        raise ArtifactError(f"{path} is missing although the manifest names it; {again}")
+    if file_hash(path) != manifest.files[name]["sha256"]:
+        raise ArtifactError(f"{path} was changed or damaged after it was written (its hash differs); {again}")
+    return path
+
+
+def load_array(folder: Path, manifest: Manifest, name: str) -> np.ndarray[Any, Any]:
+    """A checked `.npy` payload."""
+    return np.load(payload_path(folder, manifest, name), allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def load_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, torch.Tensor]:
+    """A checked `.safetensors` payload."""
+    return load_file(payload_path(folder, manifest, name))
+
+
+def load_json(folder: Path, manifest: Manifest, name: str) -> Any:
+    """A checked JSON payload."""
+    return json.loads(payload_path(folder, manifest, name).read_text(encoding="utf-8"))
+
+
+def check_input(manifest: Manifest, folder: Path, name: str, identity: str) -> None:
+    """Raise unless the artifact in `folder` was made from the input that is here now.
+
+    Args:
+        name: the input's name in the manifest.
+        identity: hash of that input as loaded now.
+    """
+    made_from = manifest.inputs.get(name, {}).get("hash", "")
+    if made_from != identity:
+        raise ArtifactError(
+            f"the {manifest.kind} in {folder} was made from {name} {made_from[:8] or '(unknown)'}, but "
+            f"{manifest.inputs.get(name, {}).get('path', name)} now holds {identity[:8]}; run "
+            f"`{manifest.rerun or 'the stage'}` again"
+        )
+
+
+def input_ref(path: Path | str, identity: str) -> dict[str, str]:
+    """An entry of `inputs`."""
+    return {"path": str(path), "hash": identity}

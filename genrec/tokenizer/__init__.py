@@ -1,0 +1,1 @@
+"""Tokenizers: item features in, semantic IDs out."""

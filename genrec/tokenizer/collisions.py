@@ -1,0 +1,104 @@
+"""Collision handling: every item gets an id of its own, none is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from genrec.errors import ConfigError
+from genrec.tokenizer.kmeans import squared_distances
+from genrec.tokenizer.residual import encode
+
+Codes = NDArray[np.int32]
+
+
+class CollisionRule(Protocol):
+    """Turns latents and codebooks into unique codes."""
+
+    def __call__(self, latents: Tensor, codebooks: Sequence[Tensor]) -> tuple[Codes, tuple[int, ...]]:
+        """Latents [N, D] -> (codes int32 [N, L or L + 1], codebook sizes)."""
+        ...
+
+
+def group_ids(codes: NDArray[np.integer], sizes: Sequence[int]) -> NDArray[np.int64]:
+    """One integer per row, equal for equal rows: codes [N, l] as a mixed-radix number."""
+    key = np.zeros(len(codes), dtype=np.int64)
+    for level, size in zip(range(codes.shape[1]), sizes, strict=False):
+        key = key * size + codes[:, level]
+    return key
+
+
+def collision_rate(codes: NDArray[np.integer], sizes: Sequence[int]) -> float:
+    """Share of items that have the id of another item before them: 1 - distinct ids / items."""
+    if not len(codes):
+        return 0.0
+    return 1.0 - len(np.unique(group_ids(codes, sizes))) / len(codes)
+
+
+class DeduplicationCode:
+    """Appends one more code that counts the items of a colliding group (TIGER §3.1), in item order."""
+
+    def __call__(self, latents: Tensor, codebooks: Sequence[Tensor]) -> tuple[Codes, tuple[int, ...]]:
+        """Latents [N, D] -> (codes int32 [N, L + 1], codebook sizes)."""
+        codes = encode(latents, codebooks).numpy().astype(np.int32)
+        sizes = tuple(len(book) for book in codebooks)
+        key = group_ids(codes, sizes)
+        order = np.argsort(key, kind="stable")
+        starts = np.flatnonzero(np.r_[True, np.diff(key[order]) != 0])
+        lengths = np.diff(np.r_[starts, len(key)])
+        extra = np.empty(len(key), dtype=np.int32)
+        extra[order] = np.arange(len(key)) - np.repeat(starts, lengths)
+        return np.column_stack([codes, extra]), (*sizes, int(extra.max(initial=0)) + 1)
+
+
+class UniqueAssignment:
+    """Moves colliding items to free leaves under the same prefix, at the least total squared distance.
+
+    Levels are assigned from the top. A prefix can hold as many items as there are leaves below it; where
+    nearest codes overfill one, and at the last level where every leaf holds one item, the items under the
+    parent are re-assigned by minimum-cost matching. Prefixes without conflict keep their nearest codes.
+    """
+
+    def __call__(self, latents: Tensor, codebooks: Sequence[Tensor]) -> tuple[Codes, tuple[int, ...]]:
+        """Latents [N, D] -> (codes int32 [N, L], codebook sizes)."""
+        sizes = tuple(len(book) for book in codebooks)
+        if prod(sizes) < len(latents):
+            raise ConfigError(
+                f"{len(latents)} items do not fit into codebooks of {' x '.join(map(str, sizes))} codes; raise "
+                "the codebook size or the number of levels"
+            )
+        residual = latents
+        codes = np.zeros((len(latents), len(sizes)), dtype=np.int32)
+        for level, book in enumerate(codebooks):
+            cost = squared_distances(residual, book).numpy()  # [N, K]
+            parent = group_ids(codes[:, :level], sizes)
+            codes[:, level] = _assign(cost, parent, capacity=prod(sizes[level + 1 :]))
+            residual = residual - book[torch.from_numpy(codes[:, level].astype(np.int64))]
+        return codes, sizes
+
+
+def _assign(cost: NDArray[np.float32], parent: NDArray[np.int64], capacity: int) -> NDArray[np.int32]:
+    """Cheapest code per row such that no (parent, code) holds more than `capacity` rows."""
+    n_codes = cost.shape[1]
+    code = cost.argmin(1).astype(np.int32)
+    _, dense = np.unique(parent, return_inverse=True)
+    child = dense * n_codes + code
+    overfull = np.bincount(child, minlength=(int(dense.max(initial=-1)) + 1) * n_codes) > capacity
+    conflicted = np.unique(np.flatnonzero(overfull) // n_codes)
+    if not len(conflicted):
+        return code
+    order = np.argsort(dense, kind="stable")
+    bounds = np.searchsorted(dense[order], np.stack([conflicted, conflicted + 1]))
+    for start, stop in bounds.T:  # one matching per parent with a conflict
+        rows = order[start:stop]
+        seats = np.repeat(np.arange(n_codes), min(capacity, len(rows)))
+        _, seat = linear_sum_assignment(cost[rows][:, seats])
+        code[rows] = seats[seat]
+    return code

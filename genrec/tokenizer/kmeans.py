@@ -1,0 +1,68 @@
+"""k-means with k-means++ seeding, in blocks; the start of every learned codebook.
+
+Source: Arthur & Vassilvitskii 2007, "k-means++: The advantages of careful seeding".
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BLOCK = 65_536  # rows whose distances are held at once: 64 MB for 256 centres
+
+
+def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
+    """Squared Euclidean distances: x [M, D], centres [K, D] -> [M, K]."""
+    cross = x @ centres.T
+    return (x.square().sum(1, keepdim=True) - 2 * cross + centres.square().sum(1)).clamp_min_(0.0)
+
+
+def nearest(x: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """Nearest centre of each row: (index int64 [M], squared distance [M])."""
+    parts = [squared_distances(block, centres).min(1) for block in x.split(BLOCK)]
+    return torch.cat([p.indices for p in parts]), torch.cat([p.values for p in parts])
+
+
+def plus_plus(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    """k rows of x [M, D], each drawn with probability proportional to its squared distance from the earlier."""
+    chosen = torch.randint(len(x), (1,), generator=generator)
+    distance = squared_distances(x, x[chosen])[:, 0]
+    picks = [chosen]
+    for _ in range(k - 1):
+        mass = distance.double().cumsum(0)
+        if mass[-1] > 0:
+            target = torch.rand(1, generator=generator, dtype=torch.float64) * mass[-1]
+            chosen = torch.searchsorted(mass, target).clamp_max(len(x) - 1)
+        else:  # fewer distinct rows than centres: repeat rows, later marked as dead codes
+            chosen = torch.randint(len(x), (1,), generator=generator)
+        picks.append(chosen)
+        distance = torch.minimum(distance, squared_distances(x, x[chosen])[:, 0])
+    return x[torch.cat(picks)].clone()
+
+
+def kmeans(x: Tensor, k: int, *, iterations: int, generator: torch.Generator) -> Tensor:
+    """Lloyd's algorithm from a k-means++ start.
+
+    A centre that loses all its rows moves to the row that is worst served, so that no code is dead while
+    there are distinct rows left.
+
+    Args:
+        x: float32 [M, D].
+        k: number of centres; may exceed M, then centres repeat.
+
+    Returns:
+        Centres [k, D].
+    """
+    centres = plus_plus(x, k, generator)
+    for _ in range(iterations):
+        index, distance = nearest(x, centres)
+        counts = torch.bincount(index, minlength=k)
+        sums = torch.zeros_like(centres).index_add_(0, index, x)
+        moved = torch.where(counts[:, None] > 0, sums / counts.clamp_min(1)[:, None], centres)
+        empty = torch.nonzero(counts == 0)[:, 0]
+        worst = distance.topk(min(len(empty), len(x))).indices
+        moved[empty[: len(worst)]] = x[worst]
+        if torch.equal(moved, centres):
+            break
+        centres = moved
+    return centres
