@@ -8,7 +8,8 @@ PY = .venv/bin/python
 # The lock constrains what is installed and, in the second form for newer pips, what builds it.
 PIP = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.lock \
 	$(PY) -m pip
-CODE = $(shell find genrec configs -name '*.py' -o -name '*.gin' -o -name '*.html') train_rqvae.py train_decoder.py
+CODE = $(wildcard $(foreach deep,* */* */*/*,genrec/$(deep).py genrec/$(deep).html configs/$(deep).gin)) \
+	train_rqvae.py train_decoder.py
 OUT = out/ml100k
 
 .PHONY: help install data demo test lint format lock clean distclean
@@ -36,13 +37,13 @@ format: .venv/.installed  ## let ruff rewrite the code
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-lock: .venv/.installed  ## write requirements.lock from .venv with every extra
-	$(PY) -m pip install -e ".[text,cf,image,track,dev]"
+lock: .venv/.installed  ## write requirements.lock anew (edit or delete a line first to move that package)
+	$(PIP) install -e ".[text,cf,image,track,dev]"
 	$(PY) -m pip freeze --all --exclude pip --exclude-editable > .venv/freeze.txt
 	( echo "# Exact versions, used as constraints (pip -c): lines for other platforms are simply unused."; \
-	  echo "# Made by 'make lock' from what is in .venv; to move one package: .venv/bin/pip install -U NAME, make lock."; \
+	  echo "# Made by 'make lock' with every extra; to move one package, edit or delete its line and run that."; \
 	  LC_ALL=C sort -f .venv/freeze.txt ) > requirements.lock
-	touch .venv/.installed
+	@touch .venv/.installed
 
 clean:  ## remove results and caches; keep dataset/ and .venv
 	rm -rf out build genrec.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -59,29 +60,29 @@ distclean: clean  ## clean, and remove .venv
 	    exit 1; }; \
 	  $(PYTHON) -m venv --clear .venv; }
 	$(PIP) install -e ".[$(EXTRAS)]"
-	@touch $@
+	@mkdir -p $(@D) && touch $@
 
 # Stages of the demo. Stamps, because a trainer that finds its work done leaves its artifact untouched.
 # The two chains are independent: `make -j2 demo` trains the model and its random-id control side by side.
 dataset/ml-100k/.done: .venv/.installed
-	$(PY) -m genrec.data.load ml100k
-	@touch $@
+	$(PY) -c 'from genrec.data.load import load_dataset; load_dataset("ml100k")'
+	@mkdir -p $(@D) && touch $@
 
 $(OUT)/.tokenizer: dataset/ml-100k/.done $(CODE)
 	$(PY) train_rqvae.py configs/rqvae_ml100k.gin
-	@touch $@
+	@mkdir -p $(@D) && touch $@
 
 $(OUT)/.decoder: $(OUT)/.tokenizer
 	$(PY) train_decoder.py configs/decoder_ml100k.gin
-	@touch $@
+	@mkdir -p $(@D) && touch $@
 
 $(OUT)/.random: dataset/ml-100k/.done $(CODE)
 	$(PY) train_rqvae.py configs/random_ml100k.gin
-	@touch $@
+	@mkdir -p $(@D) && touch $@
 
 $(OUT)/.decoder-random: $(OUT)/.random
 	$(PY) train_decoder.py configs/decoder_random_ml100k.gin
-	@touch $@
+	@mkdir -p $(@D) && touch $@
 
 $(OUT)/comparison.txt: $(OUT)/.decoder $(OUT)/.decoder-random experiments/evaluate_recall.py
 	$(PY) experiments/evaluate_recall.py configs/recall_ml100k.gin > $@.part

@@ -61,6 +61,11 @@ class Manifest:
         return text_hash(json.dumps([self.kind, self.schema, payload, self.facts], sort_keys=True))
 
 
+def stage_folder(out: str | None, dataset: str, stage: str) -> Path:
+    """Where a stage writes: `out`, or by convention `out/<dataset>/<stage>` below the working directory."""
+    return Path(out) if out else Path("out") / dataset / stage
+
+
 def text_hash(text: str) -> str:
     """sha256 of a text, hex."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,9 @@ class Delimited:
             raise DataError(f"{path} has no rows; fetch or export the file again")
         return table
 
-    def _open(self, path: Path, columns: Mapping[str, pa.DataType], **handler: Any) -> Any:
+    def _open(
+        self, path: Path, columns: Mapping[str, pa.DataType], bad_row: Callable[[Any], str] | None = None
+    ) -> Any:
         source, delimiter = self._source(path)
         return pyarrow.csv.open_csv(
             source,
@@ -63,7 +65,7 @@ class Delimited:
                 block_size=_BLOCK, column_names=self.names, encoding=self.encoding
             ),
             parse_options=pyarrow.csv.ParseOptions(
-                delimiter=delimiter, quote_char='"' if self.quoted else False, **handler
+                delimiter=delimiter, quote_char='"' if self.quoted else False, invalid_row_handler=bad_row
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict(columns), include_columns=list(columns), null_values=[""]
@@ -91,11 +93,11 @@ class Delimited:
 
         seen = 0
         try:
-            for batch in self._open(path, dict.fromkeys(columns, pa.binary()), invalid_row_handler=skip):
+            for batch in self._open(path, dict.fromkeys(columns, pa.binary()), skip):
                 if malformed:
                     row = malformed[0]
                     return (
-                        f", line {first_line + row.number - 1 if row.number else 'unknown'}: "
+                        f", line {row.number}: "
                         f"{row.actual_columns} fields where {row.expected_columns} are due ({row.text[:80]!r}); "
                         "repair the line or fetch the file again"
                     )
@@ -103,8 +105,8 @@ class Delimited:
                     row_number, value = _first_unconvertible(batch.column(name), kind)
                     if row_number is not None:
                         return (
-                            f", line {first_line + seen + row_number}: {value!r} in column {name} is not a valid {kind}; "
-                            "repair the line or fetch the file again"
+                            f", line {first_line + seen + row_number}: {value!r} in column {name} is not a valid "
+                            f"{kind}; repair the line or fetch the file again"
                         )
                 seen += batch.num_rows
         except (pa.ArrowInvalid, UnicodeDecodeError):
@@ -147,3 +149,19 @@ def required(table: pa.Table, name: str, path: Path) -> NDArray[Any]:
         row = int(np.argmax(pc.is_null(column).to_numpy()))
         raise DataError(f"{path}: {name} is empty in data row {row + 1}; every row needs one")
     return np.asarray(column.to_numpy())
+
+
+def unique(table: pa.Table, name: str, path: Path) -> NDArray[Any]:
+    """A column of distinct values without nulls as an array.
+
+    Raises:
+        DataError: a value is missing or occurs again; names its row.
+    """
+    values = required(table, name, path)
+    firsts = np.unique(values, return_index=True)[1]
+    if len(firsts) < len(values):
+        row = int(np.setdiff1d(np.arange(len(values)), firsts)[0])
+        raise DataError(
+            f"{path}: {name} {values[row]} occurs more than once (data row {row + 1}); keep one row of it"
+        )
+    return values

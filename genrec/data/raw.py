@@ -61,6 +61,19 @@ def movie_text(titles: Iterable[str], years: Iterable[Any], genres: Iterable[lis
     ]
 
 
+def below_root(items: Iterable[Any]) -> list[list[str]]:
+    """Category paths of each item, `[["Beauty", "Makeup", "Nails"], ...]`, as its distinct category names.
+
+    The first name of a path is the department that all items share; it would say nothing about any of them.
+    """
+    return [
+        list(dict.fromkeys(html.unescape(name) for path in paths for name in path[1:]))
+        if isinstance(paths, list)
+        else []
+        for paths in items
+    ]
+
+
 def join_text(parts: Iterable[str]) -> str:
     """Non-empty parts as sentences, with HTML entities resolved and white space collapsed."""
     cleaned = (" ".join(html.unescape(part).split()).rstrip(".") for part in parts)
@@ -74,22 +87,19 @@ def item_frame(items: pd.DataFrame) -> pd.DataFrame:
     names = ids.astype(str)
     title = items["title"].astype("string").fillna(names) if "title" in items else names
     title = title.where(title.str.len() > 0, names)
-    columns = {
+    columns: dict[str, Any] = {
         "item_id": ids,
         "title": title.astype(str),
-        "year": items["year"] if "year" in items else pd.array([pd.NA] * count, dtype="Int64"),
+        "year": _nullable(items, "year", pd.Int64Dtype()),
         "genres": items["genres"] if "genres" in items else [[] for _ in range(count)],
         "text": items["text"].fillna("").astype(str) if "text" in items else title.astype(str),
-        "imdb_id": _nullable(items, "imdb_id", "string"),
-        "tmdb_id": _nullable(items, "tmdb_id", "Int64"),
-        "image_path": _nullable(items, "image_path", "string"),
+        "imdb_id": _nullable(items, "imdb_id", pd.StringDtype()),
+        "tmdb_id": _nullable(items, "tmdb_id", pd.Int64Dtype()),
+        "image_path": _nullable(items, "image_path", pd.StringDtype()),
     }
-    frame = pd.DataFrame(columns).reset_index(drop=True)
-    frame["year"] = frame["year"].astype("Int64")
-    return frame
+    return pd.DataFrame(columns).reset_index(drop=True)
 
 
-def _nullable(items: pd.DataFrame, name: str, dtype: str) -> Any:
-    if name in items:
-        return items[name].astype(dtype)
-    return pd.array([pd.NA] * len(items), dtype=dtype)
+def _nullable(items: pd.DataFrame, name: str, kind: pd.StringDtype | pd.Int64Dtype) -> pd.Series[Any]:
+    column = items[name] if name in items else pd.Series([pd.NA] * len(items), index=items.index)
+    return column.astype(kind)

@@ -53,8 +53,8 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.users)
 
-    def take(self, rows: NDArray[Any]) -> Interactions:
-        """The events at `rows` (indices or a boolean mask), in that order."""
+    def take(self, rows: NDArray[Any] | slice) -> Interactions:
+        """The events at `rows` (indices, a boolean mask or a slice), in that order."""
 
         def pick(column: NDArray[Any] | None) -> NDArray[Any] | None:
             return None if column is None else column[rows]
@@ -93,7 +93,7 @@ class _IdTable:
             raise DataError(f"{self.id_column} column is missing; columns are {list(self.frame.columns)}")
         ids = self.frame[self.id_column]
         if ids.duplicated().any():
-            first = ids[ids.duplicated()].iloc[0]
+            first = ids[ids.duplicated()].tolist()[0]
             raise DataError(f"{self.id_column} {first!r} occurs more than once; ids must be unique")
 
     def __len__(self) -> int:

@@ -1,1 +1,1 @@
-"""evaluation."""
+"""Judging recallers: metrics, the protocol, significance, and the report."""

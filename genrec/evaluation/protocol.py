@@ -8,18 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genrec.data.histories import Histories
 from genrec.data.recommendations import Recommendations
-from genrec.data.splits import Split
+from genrec.data.splits import Part, Split
 from genrec.errors import ConfigError, DataError
 from genrec.evaluation.metrics import accuracy, beyond_accuracy, check_ks, hits
-
-Part = Literal["valid", "test"]
 
 
 @dataclass(frozen=True)
@@ -231,7 +229,7 @@ def check_lists(lists: Recommendations, cases: EvaluationSet, k: int, *, masked:
             wrong = ["recommends items of the history although they are masked"]
     if wrong:
         raise ValueError(
-            f"{method} {'masked' if masked else 'unmasked'}: the recommender {' and '.join(wrong)}"
+            f"{method}, {'masked' if masked else 'unmasked'}: the recommender {' and '.join(wrong)}"
         )
 
 

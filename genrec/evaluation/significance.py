@@ -31,28 +31,21 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
-def intervals(
-    values: NDArray[np.floating], n: int = 2000, seed: int = 0, level: float = 0.95
-) -> tuple[Interval, ...]:
-    """Percentile intervals of the column means of `values`, all columns from the same draws.
+def resampled_means(values: NDArray[np.floating], n: int = 2000, seed: int = 0) -> NDArray[np.float64]:
+    """Column means of `values` under n resamples of its rows: float64 [n, M].
+
+    Equal n, seed and number of users give equal draws whatever the values, so subtracting two results pairs
+    them.
 
     Args:
         values: [U, M] per-user figures, U at least 1, no NaN.
         n: resamples.
-        seed: of the draws; equal seeds and sizes give equal draws, whatever the values.
-        level: coverage, inside (0, 1).
-
-    Returns:
-        One interval per column.
+        seed: of the draws.
     """
     if not isinstance(n, int) or n < 1:
         raise ConfigError(f"bootstrap.n, the number of resamples, must be at least 1, got {n!r}")
-    if not 0 < level < 1:
-        raise ConfigError(f"bootstrap.level must lie between 0 and 1, got {level!r}")
     if values.ndim != 2 or not len(values) or np.isnan(values).any():
-        raise ValueError(
-            f"need per-user values [U, M] without NaN and at least one user, got shape {values.shape}"
-        )
+        raise ValueError(f"need values [U, M] of at least one user and without NaN, got shape {values.shape}")
     users = len(values)
     rng = np.random.default_rng(seed)
     matrix = values.astype(np.float64)
@@ -63,16 +56,31 @@ def intervals(
         drawn = rng.integers(users, size=(rows, users)) + np.arange(rows)[:, None] * users
         counts = np.bincount(drawn.ravel(), minlength=rows * users).reshape(rows, users)
         means[start : start + rows] = counts.astype(np.float64) @ matrix / users
+    return means
+
+
+def intervals(
+    centres: NDArray[np.floating], means: NDArray[np.floating], level: float = 0.95
+) -> tuple[Interval, ...]:
+    """Percentile intervals: the middle `level` of every column.
+
+    Args:
+        centres: [M] figures on the users as they are.
+        means: [n, M] from `resampled_means`, or the difference of two of them.
+        level: coverage, inside (0, 1).
+    """
+    if not 0 < level < 1:
+        raise ConfigError(f"bootstrap.level must lie between 0 and 1, got {level!r}")
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    centre = matrix.mean(axis=0)
-    return tuple(Interval(float(c), float(a), float(b)) for c, a, b in zip(centre, low, high, strict=True))
+    return tuple(Interval(float(c), float(a), float(b)) for c, a, b in zip(centres, low, high, strict=True))
 
 
 def bootstrap(
     values: NDArray[np.floating] | Sequence[float], n: int = 2000, seed: int = 0, level: float = 0.95
 ) -> Interval:
     """Interval of the mean of one method's per-user values [U]."""
-    return intervals(np.asarray(values, dtype=np.float64)[:, None], n, seed, level)[0]
+    column = np.asarray(values, dtype=np.float64)[:, None]
+    return intervals(column.mean(axis=0), resampled_means(column, n, seed), level)[0]
 
 
 def paired_bootstrap(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +50,11 @@ class ItemFeatures:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    @property
+    def digest(self) -> str:
+        """Hash of vectors and present mask, hex."""
+        return hashlib.sha256(self.vectors.tobytes() + self.present.tobytes()).hexdigest()
 
     @property
     def width(self) -> int:

@@ -61,9 +61,10 @@ class DeduplicationCode:
 class UniqueAssignment:
     """Moves colliding items to free leaves under the same prefix, at the least total squared distance.
 
-    Levels are assigned from the top. A prefix can hold as many items as there are leaves below it; where
-    nearest codes overfill one, and at the last level where every leaf holds one item, the items under the
-    parent are re-assigned by minimum-cost matching. Prefixes without conflict keep their nearest codes.
+    Levels are assigned from the top. A prefix holds at most as many items as there are leaves below it; the
+    rare one that would hold more spills into its siblings. At the last level a leaf holds one item, and the
+    items under a prefix with a conflict are placed by minimum-cost matching (Hungarian algorithm). Prefixes
+    without conflict keep their nearest codes.
     """
 
     def __call__(self, latents: Tensor, codebooks: Sequence[Tensor]) -> tuple[Codes, tuple[int, ...]]:
@@ -85,20 +86,44 @@ class UniqueAssignment:
 
 
 def _assign(cost: NDArray[np.float32], parent: NDArray[np.int64], capacity: int) -> NDArray[np.int32]:
-    """Cheapest code per row such that no (parent, code) holds more than `capacity` rows."""
-    n_codes = cost.shape[1]
-    code = cost.argmin(1).astype(np.int32)
+    """Cheap code per row such that no (parent, code) holds more than `capacity` rows: cost [N, K] -> [N]."""
     _, dense = np.unique(parent, return_inverse=True)
-    child = dense * n_codes + code
-    overfull = np.bincount(child, minlength=(int(dense.max(initial=-1)) + 1) * n_codes) > capacity
-    conflicted = np.unique(np.flatnonzero(overfull) // n_codes)
-    if not len(conflicted):
-        return code
-    order = np.argsort(dense, kind="stable")
-    bounds = np.searchsorted(dense[order], np.stack([conflicted, conflicted + 1]))
-    for start, stop in bounds.T:  # one matching per parent with a conflict
+    if capacity > 1:
+        return _spill(cost, dense, capacity)
+    return _match(cost, dense)
+
+
+def _spill(cost: NDArray[np.float32], parent: NDArray[np.int64], capacity: int) -> NDArray[np.int32]:
+    """Greedy: an overfull child keeps the rows that would lose most elsewhere, the rest go to open siblings."""
+    n_codes = cost.shape[1]
+    code: Codes = cost.argmin(1).astype(np.int32)
+    full = np.zeros((int(parent.max(initial=-1)) + 1) * n_codes, dtype=bool)
+    while True:
+        child = parent * n_codes + code
+        overfull = np.bincount(child, minlength=len(full)) > capacity
+        if not overfull.any():
+            return code
+        full |= overfull
+        rows = np.flatnonzero(overfull[child])
+        closed = full[parent[rows, None] * n_codes + np.arange(n_codes)]
+        elsewhere = np.where(closed, np.inf, cost[rows])
+        regret = elsewhere.min(1) - cost[rows, code[rows]]
+        order = np.lexsort((-regret, child[rows]))
+        sorted_child = child[rows][order]
+        first = np.searchsorted(sorted_child, sorted_child)
+        leaving = order[np.arange(len(rows)) - first >= capacity]
+        code[rows[leaving]] = elsewhere[leaving].argmin(1)
+
+
+def _match(cost: NDArray[np.float32], parent: NDArray[np.int64]) -> NDArray[np.int32]:
+    """One row per leaf, by minimum-cost matching under every parent that has a conflict."""
+    n_codes = cost.shape[1]
+    code: Codes = cost.argmin(1).astype(np.int32)
+    leaf = parent * n_codes + code
+    conflicted = np.unique(np.flatnonzero(np.bincount(leaf) > 1) // n_codes)
+    order = np.argsort(parent, kind="stable")
+    bounds = np.searchsorted(parent[order], np.stack([conflicted, conflicted + 1]))
+    for start, stop in bounds.T:
         rows = order[start:stop]
-        seats = np.repeat(np.arange(n_codes), min(capacity, len(rows)))
-        _, seat = linear_sum_assignment(cost[rows][:, seats])
-        code[rows] = seats[seat]
+        code[rows] = linear_sum_assignment(cost[rows])[1]
     return code

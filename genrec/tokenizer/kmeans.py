@@ -19,7 +19,7 @@ def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
 
 def nearest(x: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
     """Nearest centre of each row: (index int64 [M], squared distance [M])."""
-    parts = [squared_distances(block, centres).min(1) for block in x.split(BLOCK)]
+    parts = [squared_distances(block, centres).min(1) for block in torch.split(x, BLOCK)]
     return torch.cat([p.indices for p in parts]), torch.cat([p.values for p in parts])
 
 

@@ -5,7 +5,7 @@ Source: Zeghidour et al. 2021, "SoundStream" (§3.3); Rajput et al. 2023, "TIGER
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -40,3 +40,21 @@ def encode(x: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
 def decode(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
     """Sum of the chosen code vectors: codes int64 [M, L] -> [M, D]; a further de-duplication code adds nothing."""
     return torch.stack([book[codes[:, level]] for level, book in enumerate(codebooks)]).sum(0)
+
+
+def error_by_depth(
+    target: Tensor, codes: Tensor, codebooks: Sequence[Tensor], restore: Callable[[Tensor], Tensor]
+) -> tuple[float, ...]:
+    """Share of the target's variance left after 0, 1, .. L levels.
+
+    Args:
+        target: features [N, D].
+        codes: int64 [N, L].
+        restore: from a sum of code vectors [N, d] to features [N, D].
+    """
+    total = (target - target.mean(0)).square().sum().clamp_min(1e-12)
+    errors = [1.0]
+    for depth in range(1, len(codebooks) + 1):
+        restored = restore(decode(codes[:, :depth], codebooks[:depth]))
+        errors.append(float((target - restored).square().sum() / total))
+    return tuple(errors)

@@ -1,1 +1,1 @@
-"""training."""
+"""Runtime: device and precision, the loop, checkpoints, trackers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from genrec.data.recommendations import Recommendations
 from genrec.data.tables import Interactions
-from genrec.evaluation.protocol import EvaluationSet, evaluation_set
+from genrec.evaluation.comparison import Comparison, compare
+from genrec.evaluation.protocol import EvaluationSet, evaluate, evaluation_set
 
 
 @dataclass(frozen=True)
@@ -76,4 +78,28 @@ def split() -> FakeSplit:
 
 @pytest.fixture
 def cases(split: FakeSplit) -> EvaluationSet:
+    """The test part of `split`: 60 users with 3 targets each."""
     return evaluation_set(split, "test")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def by_scores(cases: EvaluationSet) -> Callable[[NDArray[np.float64]], FixedScores]:
+    """Makes a recommender of a score matrix [60, 40]."""
+    return lambda scores: FixedScores(scores, cases)
+
+
+@pytest.fixture
+def comparison(cases: EvaluationSet, by_scores: Callable[[NDArray[np.float64]], FixedScores]) -> Comparison:
+    """Four random methods, masked and unmasked, at 5 and 10."""
+    rng = np.random.default_rng(7)
+    vectors = rng.normal(size=(40, 4)).astype(np.float32)
+    scores = {name: rng.random((60, 40)) for name in ("popularity", "generative", "embedding", "ease")}
+    return compare(
+        [
+            evaluate(by_scores(one), cases, (5, 10), method=name, masked=masked, vectors=vectors)
+            for masked in (True, False)
+            for name, one in scores.items()
+        ],
+        "test",
+        n=200,
+    )

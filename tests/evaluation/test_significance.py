@@ -5,7 +5,7 @@ import pytest
 
 from genrec.errors import ConfigError
 from genrec.evaluation import significance
-from genrec.evaluation.significance import bootstrap, intervals, paired_bootstrap
+from genrec.evaluation.significance import bootstrap, intervals, paired_bootstrap, resampled_means
 
 
 def test_the_interval_has_the_width_of_theory() -> None:
@@ -20,7 +20,8 @@ def test_the_interval_has_the_width_of_theory() -> None:
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     """300 samples of 200 users whose true mean is 0.1: 80 % intervals must cover it about 240 times."""
     samples = (np.random.default_rng(1).random((200, 300)) < 0.1).astype(float)
-    covered = sum(i.low <= 0.1 <= i.high for i in intervals(samples, n=400, level=0.8))
+    found = intervals(samples.mean(axis=0), resampled_means(samples, n=400), level=0.8)
+    covered = sum(i.low <= 0.1 <= i.high for i in found)
     assert abs(covered - 240) < 35
 
 
@@ -48,10 +49,15 @@ def test_equal_methods_are_not_told_apart() -> None:
 
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(5).random((40, 3))
-    whole = intervals(values, n=300)
+    whole = resampled_means(values, n=300)
     monkeypatch.setattr(significance, "_CELLS", 40 * 7)
-    for a, b in zip(whole, intervals(values, n=300), strict=True):
-        assert (a.low, a.high) == pytest.approx((b.low, b.high))
+    assert resampled_means(values, n=300) == pytest.approx(whole)
+
+
+def test_equal_seeds_pair_two_methods() -> None:
+    a, b = np.random.default_rng(6).random((2, 50, 1))
+    apart = resampled_means(a, n=100) - resampled_means(b, n=100)
+    assert apart == pytest.approx(resampled_means(a - b, n=100))
 
 
 @pytest.mark.parametrize("n", [0, -3, 2.5])

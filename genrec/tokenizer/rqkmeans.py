@@ -1,0 +1,50 @@
+"""Residual k-means: semantic ids without training, the strong default on small catalogues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genrec.errors import ConfigError
+from genrec.tokenizer.base import Tokenized
+from genrec.tokenizer.collisions import CollisionRule
+from genrec.tokenizer.residual import encode, error_by_depth, fit_codebooks
+
+
+class RqKMeans:
+    """k-means on the features, then on what each level leaves over.
+
+    Args:
+        codebook_size: K, codes per level.
+        n_levels: L.
+        iterations: Lloyd iterations per level.
+        seed: of the k-means++ start.
+    """
+
+    def __init__(
+        self, codebook_size: int = 256, n_levels: int = 3, *, iterations: int = 50, seed: int = 0
+    ) -> None:
+        if codebook_size < 2:
+            raise ConfigError(f"RqKMeans.codebook_size must be at least 2, got {codebook_size}")
+        if n_levels < 1:
+            raise ConfigError(f"RqKMeans.n_levels must be at least 1, got {n_levels}")
+        self.sizes = (codebook_size,) * n_levels
+        self.iterations = iterations
+        self.seed = seed
+        self.codebooks: list[Tensor] = []
+
+    def tokenize(self, vectors: Tensor, rule: CollisionRule) -> Tokenized:
+        """Features float32 [N, D] -> codes; the codebooks are fitted to these features."""
+        generator = torch.Generator().manual_seed(self.seed)
+        self.codebooks = fit_codebooks(vectors, self.sizes, iterations=self.iterations, generator=generator)
+        raw = encode(vectors, self.codebooks)
+        codes, sizes = rule(vectors, self.codebooks)
+        errors = error_by_depth(vectors, raw, self.codebooks, lambda x: x)
+        return Tokenized(codes, sizes, raw.numpy().astype(np.int32), errors)
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The codebooks."""
+        return {f"codebooks.{level}": book for level, book in enumerate(self.codebooks)}

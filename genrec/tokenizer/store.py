@@ -1,0 +1,108 @@
+"""The tokenizer's artifact: semantic ids, the tokenizer's weights, and the features it read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from genrec.artifacts import Manifest, check_input, input_ref, load_array, read_manifest, save_artifact
+from genrec.data.tables import ItemTable
+from genrec.errors import ArtifactError
+from genrec.features.base import ItemFeatures
+from genrec.features.store import KIND as FEATURES_KIND
+from genrec.features.store import load_features, save_features
+from genrec.tokenizer.semantic_ids import SemanticIds, catalogue_hash
+
+KIND = "semantic_ids"
+
+
+@dataclass(frozen=True)
+class StoredIds:
+    """What the stages after the tokenizer start from.
+
+    Attributes:
+        folder: where it was read from.
+        identity: hash of the artifact's content, which a decoder remembers.
+    """
+
+    ids: SemanticIds
+    features: ItemFeatures
+    folder: Path
+    identity: str
+
+
+def save_ids(
+    folder: Path,
+    ids: SemanticIds,
+    features: ItemFeatures,
+    items: ItemTable,
+    *,
+    weights: Mapping[str, torch.Tensor],
+    config: str,
+    config_hash: str,
+    dataset: Mapping[str, str],
+    rerun: str,
+) -> Manifest:
+    """Write `codes.npy`, the weights, the ids as readable CSV, and the features into `folder/features`.
+
+    Args:
+        dataset: reference of the dataset (`genrec.artifacts.input_ref`).
+    """
+    stored = save_features(
+        features, folder / "features", config=config, inputs={"dataset": dataset}, rerun=rerun
+    )
+    return save_artifact(
+        folder,
+        kind=KIND,
+        payload={
+            "codes.npy": ids.codes,
+            "tokenizer.safetensors": weights,
+            "semantic_ids.csv": _readable(ids, items),
+        },
+        config=config,
+        config_hash=config_hash,
+        inputs={"dataset": dataset, "item_features": input_ref(folder / "features", stored.identity)},
+        metrics=ids.quality,
+        facts={"sizes": list(ids.sizes), "tokenizer": ids.tokenizer, "catalogue": ids.catalogue},
+        rerun=rerun,
+    )
+
+
+def load_ids(folder: Path, items: ItemTable, *, rerun: str = "python train_rqvae.py CONFIG") -> StoredIds:
+    """Read and verify what `save_ids` wrote.
+
+    Raises:
+        ArtifactError: missing, damaged, stale, or made for another catalogue.
+    """
+    manifest = read_manifest(folder, KIND, rerun=rerun)
+    facts = manifest.facts
+    if facts["catalogue"] != catalogue_hash(items):
+        raise ArtifactError(
+            f"the semantic ids in {folder} were made for another catalogue than this one of {len(items)} items; "
+            f"run `{manifest.rerun}` again"
+        )
+    features_manifest = read_manifest(folder / "features", FEATURES_KIND, rerun=manifest.rerun)
+    check_input(manifest, folder, "item_features", features_manifest.identity)
+    ids = SemanticIds(
+        codes=load_array(folder, manifest, "codes.npy"),
+        sizes=tuple(facts["sizes"]),
+        tokenizer=facts["tokenizer"],
+        catalogue=facts["catalogue"],
+        quality=manifest.metrics,
+    )
+    return StoredIds(ids, load_features(folder / "features"), folder, manifest.identity)
+
+
+def _readable(ids: SemanticIds, items: ItemTable) -> str:
+    """The ids as CSV: item_id, title, one column per level."""
+    frame = pd.DataFrame(ids.codes, columns=[f"code_{level}" for level in range(ids.n_levels)])
+    frame.insert(0, "title", items.frame["title"].to_numpy())
+    frame.insert(0, "item_id", items.ids)
+    buffer = io.StringIO()
+    frame.to_csv(buffer, index=False)
+    return buffer.getvalue()

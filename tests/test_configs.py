@@ -1,0 +1,125 @@
+"""The gin files as shipped: each leaf is accepted by a script, types and all, and each part is used by a leaf."""
+
+from __future__ import annotations
+
+import re
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path, PurePosixPath
+
+import gin
+import pytest
+
+from genrec.config.reader import Reader, registered
+from genrec.errors import GenrecError
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = [
+    path
+    for path in (*ROOT.glob("*.py"), *ROOT.glob("experiments/*.py"))
+    if "config.main(" in path.read_text()
+]
+LEAVES = sorted(ROOT.glob("configs/*.gin"))
+
+Entry = Callable[..., object]
+
+
+@pytest.fixture(autouse=True)
+def _clean_gin() -> Iterator[None]:
+    yield
+    gin.clear_config()
+
+
+@pytest.fixture(scope="module")
+def entries() -> dict[str, Entry]:
+    """Script -> its entry function, the one it hands to `config.main`."""
+    return {path.relative_to(ROOT).as_posix(): entry_of(path) for path in SCRIPTS}
+
+
+def entry_of(script: Path) -> Entry:
+    """The entry function of a script, imported under a name of its own."""
+    spec = spec_from_file_location(f"script_{script.stem}", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    name = re.search(r"config\.main\(\s*(\w+)", script.read_text("utf-8"))
+    assert name is not None
+    entry: Entry = getattr(module, name[1])
+    return entry
+
+
+def tiny(*, size: int, out: str | None = None) -> None:
+    """An entry function with one required argument."""
+
+
+def complaint(entry: Entry, leaf: Path) -> str:
+    """What reading and checking a leaf for an entry function objects to; empty if nothing."""
+    try:
+        Reader(registered(entry)).read(Namespace(config=[str(leaf)], gin=[], out=None), ("out",))
+    except GenrecError as error:
+        return str(error)
+    return ""
+
+
+def included(path: str, files: dict[str, str]) -> set[str]:
+    """What a gin file includes, by path below the root; as written where no such file is there."""
+    names = re.findall(r"^\s*include\s+['\"](.+?)['\"]", files[path], re.MULTILINE)
+    folders = [parent.as_posix() for parent in PurePosixPath(path).parents]
+    places = [[(PurePosixPath(folder) / name).as_posix() for folder in folders] for name in names]
+    return {next((place for place in one if place in files), one[-1]) for one in places}
+
+
+def unused_parts(files: dict[str, str]) -> set[str]:
+    """Of gin files by path: those in subfolders of configs/ that no leaf includes, directly or not."""
+    reached = {path for path in files if path.count("/") == 1}
+    frontier = reached
+    while frontier:
+        frontier = {name for path in frontier for name in included(path, files) if name in files} - reached
+        reached = reached | frontier
+    return set(files) - reached
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda path: path.name)
+def test_every_leaf_is_accepted_by_a_script(leaf: Path, entries: dict[str, Entry]) -> None:
+    complaints = {script: complaint(entry, leaf) for script, entry in entries.items()}
+    assert "" in complaints.values(), complaints
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tiny.size = 'many'",
+        "tiny.sise = 1\ntiny.size = 1",
+        "tiny.size = @nothing.Here()",
+        "include 'gone.gin'",
+        "",
+    ],
+)
+def test_a_broken_leaf_is_found(tmp_path: Path, text: str) -> None:
+    leaf = tmp_path / "leaf.gin"
+    leaf.write_text("tiny.size = 1", "utf-8")
+    assert complaint(tiny, leaf) == ""
+    leaf.write_text(text, "utf-8")
+    assert complaint(tiny, leaf) != ""
+
+
+def test_every_gin_file_is_used() -> None:
+    files = {
+        path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT.glob("configs/**/*.gin")
+    }
+    assert unused_parts(files) == set()
+    assert {name for path in files for name in included(path, files)} <= set(files)
+
+
+def test_an_unused_gin_file_is_found() -> None:
+    files = {
+        "configs/a.gin": "include 'configs/data/b.gin'",
+        "configs/data/b.gin": 'include "c.gin"  # beside it',
+        "configs/data/c.gin": "# include 'configs/data/stale.gin'",
+        "configs/data/stale.gin": "",
+    }
+    assert unused_parts(files) == {"configs/data/stale.gin"}
