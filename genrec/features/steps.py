@@ -45,9 +45,7 @@ class Standardise:
         """[P, D] to [P, D]."""
         centred = rows - rows.mean(axis=0)
         deviation = centred.std(axis=0)
-        # Rounding leaves a constant column a tiny deviation; dividing by it would blow noise up to 1.
-        constant = deviation <= 1e-7 * np.abs(rows).max(axis=0)
-        return np.where(constant, 0.0, centred / np.where(constant, 1.0, deviation))
+        return np.asarray(centred / np.where(deviation > 0, deviation, 1.0))
 
 
 class L2:

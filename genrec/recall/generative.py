@@ -193,3 +193,17 @@ class HybridRecaller(ModelRecaller):
         out_items[:, :kept] = items.gather(1, column).cpu().numpy()
         out_scores[:, :kept] = best.cpu().numpy()
         return out_items, out_scores
+
+
+def recallers(model: Timeline, train: Interactions, items: ItemTable, width: int) -> dict[str, ModelRecaller]:
+    """The ways in which a model can recall, by method name, ready to recommend from `train`.
+
+    Args:
+        width: beam width of the generative one.
+    """
+    found: dict[str, ModelRecaller] = {}
+    if model.settings["code_weight"] > 0:
+        found["generative"] = GenerativeRecaller(model, width=width)
+    if model.dense is not None:
+        found["embedding"] = EmbeddingRecaller(model)
+    return {name: recaller.fit(train, items) for name, recaller in found.items()}

@@ -2,13 +2,13 @@
 
 Every rating is an event, the full catalogue is ranked, the history is masked, and models are fitted again on
 train and validation before the test is read. Settings were chosen on validation: of ItemKnn.neighbours 50, 100,
-200, 300, 500 and Ease.l2 50 ... 1000, NDCG@10 there was best at 200 and 100 for leave-one-out and at 300 and 300
-for the random split.
+200, 300, 500 and Ease.l2 50 to 1000, NDCG@10 there was best at 200 and 100 for leave-one-out and at 300 and
+300 to 400 for the random split.
 
 Figures are means over four seeds, because 44 % of the users have several events at their last timestamp and
-chance decides which of them is the test. Tolerances are two standard errors of the known figures, which are of a
-single split each: for leave-one-out .022 for HR and .012 for NDCG (943 users); for the random split
-the deviation of EASE over our seeds is .010 for recall and .009 for NDCG.
+chance decides which of them is the test. The known figures are of a single split each, which sets the tolerance:
+two standard errors for leave-one-out (.022 for HR, .012 for NDCG at 943 users); for the random split about two
+standard deviations of EASE over splits (.010 for recall, .009 for NDCG).
 """
 
 from __future__ import annotations

@@ -130,6 +130,14 @@ def test_blocks_of_items_change_no_neighbour(monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_array_equal(nearest(matrix, 5, 1.0).toarray(), whole)
 
 
+def test_each_candidate_keeps_its_own_neighbours() -> None:
+    """Item 0 goes with 1, 2 and 3, which never meet: it is the one neighbour of each, and each must profit."""
+    train = interactions([(0, 0), (0, 1), (1, 0), (1, 2), (2, 0), (2, 3), (3, 0)], 4, 5)
+    lists = ItemKnn(neighbours=1).fit(train, catalogue(5)).recommend(np.array([3], np.int32), 4)
+    assert set(lists.items[0, :3].tolist()) == {1, 2, 3}
+    np.testing.assert_allclose(lists.scores[0], [0.5, 0.5, 0.5, 0.0])
+
+
 def test_itemknn_prefers_what_the_newest_item_resembles() -> None:
     """Items 0, 1 go together and 2, 3 go together; the last user saw 0, then 2."""
     train = interactions(

@@ -1,0 +1,178 @@
+"""Train a generative recommender on a tokenizer's semantic IDs.
+
+    python train_decoder.py configs/decoder_ml100k.gin
+
+Writes the artifact to `out/<dataset>/decoder/`, with `metrics.jsonl` and checkpoints beside it; a killed run
+continues where it was when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import gin
+
+from genrec import config
+from genrec.artifacts import stage_folder, text_hash, write_json
+from genrec.data.histories import Histories
+from genrec.data.load import load_dataset
+from genrec.data.splits import LeaveOneOut, Splitter
+from genrec.errors import ConfigError
+from genrec.evaluation.judge import Judge
+from genrec.evaluation.protocol import evaluation_set
+from genrec.generative.batches import BatchPlan
+from genrec.generative.store import model_features, save_model
+from genrec.generative.task import TimelineTask
+from genrec.generative.timeline import Timeline
+from genrec.generative.tree import CodeTree
+from genrec.recall.generative import recallers
+from genrec.tokenizer.store import load_ids
+from genrec.training import loop
+from genrec.training.checkpoint import Checkpoints
+from genrec.training.recipe import Recipe
+from genrec.training.runtime import Runtime
+from genrec.training.trackers import open_trackers
+
+UNRELATED = ("out", "wandb_*")  # bindings that change where results go, not what they are
+
+VALIDATION_WIDTH = 20  # beams while training; the comparison afterwards uses more
+
+
+@gin.configurable
+def train(
+    *,
+    dataset: str,
+    model: Callable[..., Timeline] = Timeline,
+    dataset_folder: str | None = None,
+    dataset_split: str | None = None,
+    semantic_ids_path: str | None = None,
+    poster_feature_path: str | None = None,
+    splitter: Splitter | None = None,
+    decoder_embed_dim: int | None = None,
+    attn_embed_dim: int | None = None,
+    attn_heads: int | None = None,
+    attn_layers: int | None = None,
+    batch_size: int = 256,
+    batch_tokens: int = 4096,
+    iterations: int = 3000,
+    learning_rate: float = 1e-3,
+    judge: Judge | None = None,
+    recipe: Recipe | None = None,
+    runtime: Runtime | None = None,
+    wandb_logging: bool = False,
+    out: str | None = None,
+) -> None:
+    """Train a generative model, keeping the weights that are best on validation.
+
+    Args:
+        dataset: ml100k, ml-latest-small, ml1m, ml20m, ml25m, ml32m, amazon or custom.
+        model: @timeline.Timeline, not called.
+        dataset_folder: where the dataset's files are or go.
+        dataset_split: category of a dataset that has several: beauty, sports, toys.
+        semantic_ids_path: the tokenizer's artifact; out/<dataset>/tokenizer if not given.
+        poster_feature_path: poster features the tokenizer must have been trained with.
+        splitter: leave-one-out if not given.
+        decoder_embed_dim: width of item and code embeddings.
+        attn_embed_dim: width of the transformer.
+        attn_heads: attention heads.
+        attn_layers: transformer blocks.
+        batch_size: most histories per step.
+        batch_tokens: about how many items, padding included, per step.
+        iterations: most steps; early stopping may end before (recipe.Recipe.patience).
+        learning_rate: peak learning rate.
+        judge: how validation is done.
+        recipe: optimiser, schedule, patience, checkpoints.
+        runtime: device, seed, threads, precision.
+        wandb_logging: log to Weights & Biases too; offline without a key.
+        out: output folder; out/<dataset>/decoder if not given.
+    """
+    runtime, recipe, judge = runtime or Runtime(), recipe or Recipe(), judge or Judge()
+    data = load_dataset(dataset, dataset_folder, dataset_split)
+    split = (splitter or LeaveOneOut())(data.interactions)
+    stored = load_ids(Path(semantic_ids_path or f"out/{data.name}/tokenizer"), data.items)
+    check_posters(poster_feature_path, [modality for modality, _ in stored.features.parts])
+    folder = stage_folder(out, data.name, "decoder")
+    runtime.seed_everything()
+    sizes = {
+        "embed_dim": decoder_embed_dim,
+        "width": attn_embed_dim,
+        "heads": attn_heads,
+        "layers": attn_layers,
+    }
+    given = {name: value for name, value in sizes.items() if value is not None}
+    timeline = model(CodeTree.of(stored.ids.codes, stored.ids.sizes), model_features(stored), **given)
+    plan = BatchPlan(
+        Histories.of(split.train),
+        max_length=timeline.max_length,
+        tokens=batch_tokens,
+        rows=batch_size,
+        seed=runtime.seed,
+    )
+    cases = evaluation_set(split, "valid", judge.max_users)
+
+    def validate() -> dict[str, float]:
+        return judge(recallers(timeline, split.train, data.items, VALIDATION_WIDTH), cases)
+
+    checkpoints = Checkpoints(folder / "checkpoints")
+    trackers = open_trackers(
+        folder, wandb=wandb_logging, name=f"{data.name}-decoder", resume_step=loop.resume_step(checkpoints)
+    )
+    trackers.configuration(config.full_text(), "config-full.gin")
+    result = loop.run(
+        TimelineTask(timeline, plan, validate),
+        recipe.optimizer(timeline, learning_rate),
+        recipe.settings(
+            iterations=iterations,
+            learning_rate=learning_rate,
+            epoch=plan.steps_per_epoch,
+            monitor=judge.monitor,
+        ),
+        runtime=runtime,
+        checkpoints=checkpoints,
+        trackers=trackers,
+        identity=text_hash(config.config_hash(UNRELATED) + data.content_hash + split.hash + stored.identity),
+    )
+    if runtime.is_main:
+        metrics = {f"valid/{name}": value for name, value in validate().items()}
+        metrics |= {
+            "time/train_seconds": result.seconds,
+            "train/best_step": float(result.best_step or result.step),
+        }
+        save_model(
+            folder,
+            timeline,
+            stored,
+            config=config.operative_text(),
+            config_hash=config.config_hash(UNRELATED),
+            metrics=metrics,
+            rerun=" ".join(["python", *sys.argv]),
+        )
+        write_json(folder / "metrics.json", metrics)
+        trackers.configuration(config.operative_text(), "config.gin")
+        trackers.table("decoder/validation", ["figure", "value"], [[k, v] for k, v in metrics.items()])
+        trackers.artifact(folder, "generative-model", "generative_model")
+        print(f"generative model in {folder}; {summary(metrics, judge.monitor)}")
+    trackers.close()
+
+
+def check_posters(path: str | None, modalities: list[str]) -> None:
+    """The decoder reads the features its tokenizer stored; asking for posters they lack is an error."""
+    if path is not None and "image" not in modalities:
+        raise ConfigError(
+            f"train.poster_feature_path is {path!r}, but the semantic ids were trained without posters; run "
+            "train_rqvae.py with the same binding first, or remove it"
+        )
+
+
+def summary(metrics: Mapping[str, float], monitor: str) -> str:
+    """One line for the end of the run."""
+    return (
+        f"best {monitor} {metrics[f'valid/{monitor}']:.4f} on validation at step "
+        f"{metrics['train/best_step']:.0f}, {metrics['time/train_seconds']:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(config.main(train, description=__doc__))
