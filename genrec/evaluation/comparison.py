@@ -151,3 +151,20 @@ def write_table(folder: Path, comparisons: Sequence[Comparison]) -> Path:
     with atomic_path(path) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.6g")
     return path
+
+
+def text_table(comparison: Comparison, k: int) -> str:
+    """The main figures at one cut-off for a terminal, best NDCG first."""
+    lines = []
+    for masked in comparison.maskings:
+        name = "history masked" if masked else "history not masked"
+        lines.append(
+            f"{comparison.part}, {name:<18} {'recall@' + str(k):>10} {'ndcg@' + str(k):>9} {'interval':>15}"
+        )
+        for e in sorted(comparison.of(masked), key=lambda e: -e.summary[f"ndcg@{k}"]):
+            own = comparison.intervals[e.method, masked][f"ndcg@{k}"]
+            lines.append(
+                f"  {e.method:<22} {e.summary[f'recall@{k}']:>10.4f} {e.summary[f'ndcg@{k}']:>9.4f}"
+                f" {own.low:>7.4f}-{own.high:.4f}"
+            )
+    return "\n".join(lines)
