@@ -115,24 +115,29 @@ def train(
     def validate() -> dict[str, float]:
         return judge(recallers(timeline, split.train, data.items, VALIDATION_WIDTH), cases)
 
+    settings = recipe.settings(
+        iterations=iterations,
+        learning_rate=learning_rate,
+        epoch=plan.steps_per_epoch,
+        monitor=judge.monitor,
+    )
     checkpoints = Checkpoints(folder / "checkpoints")
+    identity = text_hash(config.config_hash(UNRELATED) + data.content_hash + split.hash + stored.identity)
     trackers = open_trackers(
-        folder, wandb=wandb_logging, name=f"{data.name}-decoder", resume_step=loop.resume_step(checkpoints)
+        folder,
+        wandb=wandb_logging,
+        name=f"{data.name}-decoder",
+        resume_step=loop.resume_step(checkpoints, identity),
     )
     trackers.configuration(config.full_text(), "config-full.gin")
     result = loop.run(
         TimelineTask(timeline, plan, validate),
         recipe.optimizer(timeline, learning_rate),
-        recipe.settings(
-            iterations=iterations,
-            learning_rate=learning_rate,
-            epoch=plan.steps_per_epoch,
-            monitor=judge.monitor,
-        ),
+        settings,
         runtime=runtime,
         checkpoints=checkpoints,
         trackers=trackers,
-        identity=text_hash(config.config_hash(UNRELATED) + data.content_hash + split.hash + stored.identity),
+        identity=identity,
     )
     if runtime.is_main:
         metrics = {f"valid/{name}": value for name, value in validate().items()}

@@ -23,7 +23,7 @@ from genrec.data.splits import LeaveOneOut, Splitter
 from genrec.data.tables import ItemTable
 from genrec.errors import ConfigError
 from genrec.evaluation.page import write_page
-from genrec.evaluation.tokenizer_quality import TokenizerQuality, quality_section
+from genrec.evaluation.tokenizer_quality import TokenizerQuality, quality_section, readable_figures
 from genrec.features.base import ItemEncoder, ItemFeatures
 from genrec.features.build import build_features
 from genrec.tokenizer.assignment import Assignment
@@ -103,24 +103,30 @@ def train(
         "commitment_weight": commitment_weight,
     }
     model = make_tokenizer(tokenizer, described.width, given)
+    settings = recipe.settings(iterations=iterations, learning_rate=learning_rate)
     checkpoints = Checkpoints(folder / "checkpoints")
-    trackers = open_trackers(
-        folder, wandb=wandb_logging, name=f"{data.name}-tokenizer", resume_step=loop.resume_step(checkpoints)
-    )
-    trackers.configuration(config.full_text(), "config-full.gin")
+    identity = text_hash(config.config_hash(UNRELATED) + data.content_hash + described.digest)
+    task, resume_step = None, None
     if isinstance(model, RqVae):
         vectors = torch.from_numpy(described.vectors).to(runtime.device)
         model.to(runtime.device).start(vectors, torch.Generator().manual_seed(runtime.seed))
+        task = RqVaeTask(model, vectors, batch_size=batch_size, iterations=iterations, seed=runtime.seed)
+        resume_step = loop.resume_step(checkpoints, identity)
+    trackers = open_trackers(
+        folder, wandb=wandb_logging, name=f"{data.name}-tokenizer", resume_step=resume_step
+    )
+    trackers.configuration(config.full_text(), "config-full.gin")
+    if task is not None:
         loop.run(
-            RqVaeTask(model, vectors, batch_size=batch_size, iterations=iterations, seed=runtime.seed),
-            recipe.optimizer(model, learning_rate),
-            recipe.settings(iterations=iterations, learning_rate=learning_rate),
+            task,
+            recipe.optimizer(task.plain, learning_rate),
+            settings,
             runtime=runtime,
             checkpoints=checkpoints,
             trackers=trackers,
-            identity=text_hash(config.config_hash(UNRELATED) + data.content_hash + described.digest),
+            identity=identity,
         )
-        model.cpu()
+        task.plain.cpu()
     if runtime.is_main:
         ids, tokenized = (assignment or Assignment())(model, described, data.items)
         save_ids(
@@ -173,7 +179,7 @@ def describe(
     titles = items.frame["title"].to_numpy()
     return TokenizerQuality(
         name=f"{ids.tokenizer}, codebooks {' x '.join(map(str, ids.sizes))}, features {features.encoder}",
-        figures=ids.quality,
+        figures=readable_figures(ids.quality),
         usage=usage_counts(learned, ids.sizes[: learned.shape[1]]),
         reconstruction=tokenized.error_by_depth,
         purity={"genre similarity": purity_by_depth(ids.codes, ids.sizes, genres)[1:-1]},

@@ -32,7 +32,7 @@ from genrec.evaluation.metrics import accuracy
 from genrec.evaluation.protocol import EvaluationSet, evaluation_set
 from genrec.evaluation.protocol import evaluate as judge
 from genrec.evaluation.report import ReportData, RunFacts, write_all
-from genrec.evaluation.tokenizer_quality import TokenizerQuality
+from genrec.evaluation.tokenizer_quality import TokenizerQuality, readable_figures
 from genrec.features.base import ItemFeatures
 from genrec.generative.store import load_model
 from genrec.generative.timeline import Timeline
@@ -65,7 +65,7 @@ def evaluate(
     indices: Mapping[str, VectorIndex] | None = None,
     ks: Sequence[int] = (5, 10, 20, 50),
     width: int = 50,
-    widths: Sequence[int] = (1, 5, 10, 20, 50, 100),
+    widths: Sequence[int] = (10, 20, 50, 100),
     max_users: int | None = None,
     runtime: Runtime | None = None,
     wandb_logging: bool = False,
@@ -94,6 +94,10 @@ def evaluate(
     """
     if K not in ks:
         raise ConfigError(f"evaluate.ks must hold {K}, the cut-off of the headline figures; got {list(ks)}")
+    if min(widths, default=K) < K:
+        raise ConfigError(
+            f"evaluate.widths must be at least {K}, the length of the lists; got {list(widths)}"
+        )
     runtime = runtime or Runtime()
     runtime.seed_everything()
     data = load_dataset(dataset, dataset_folder, dataset_split)
@@ -265,7 +269,7 @@ def tokenizer_quality(stored: StoredIds, items: ItemTable) -> TokenizerQuality:
     shuffled = np.random.default_rng(0).permutation(ids.codes)
     return TokenizerQuality(
         name=f"{ids.tokenizer}, codebooks {' x '.join(map(str, ids.sizes))}, features {stored.features.encoder}",
-        figures=ids.quality,
+        figures=readable_figures(ids.quality),
         usage=usage_counts(ids.codes, ids.sizes),
         purity={"genre similarity": purity_by_depth(ids.codes, ids.sizes, genres)[1:-1]},
         purity_by_chance={"genre similarity": purity_by_depth(shuffled, ids.sizes, genres)[1:-1]},

@@ -94,7 +94,7 @@ def cold(view: View) -> Section:
         targets = one.targets
         recall = f"{one.found / one.targets:.4f}" if one.targets else "–"
         rows.append((view.name(e.method), f"{one.found}", recall, f"{one.shown:.2%}"))
-    columns = ("Method", f"Found in top {view.k}", f"Recall@{view.k}", "Share of places given to cold items")
+    columns = ("Method", f"Found in top {view.k}", f"Recall@{view.k}", "Cold share of places")
     n_cold, n_targets = view.cases.describe()["items_cold"], len(view.cases.target_items)
     intro = f"{n_cold:,} items have no training event; {targets:,} of {n_targets:,} targets are on them."
     if not targets:

@@ -22,7 +22,7 @@ class TokenizerQuality:
         figures: label with unit -> number, in the order of the table.
         usage: per level, items per code [K_l].
         reconstruction: error left after 0, 1, ..., L levels [L + 1].
-        purity: attribute such as `genre` -> purity by prefix depth 1..L [L].
+        purity: attribute such as `genre` -> mean similarity of two items that share a prefix, by its depth 1, 2, ...
         purity_by_chance: the same for ids dealt out at random [L].
         losses: name -> (step, value) arrays of equal length.
         examples: item title -> its semantic id, as text.
@@ -36,6 +36,20 @@ class TokenizerQuality:
     purity_by_chance: Mapping[str, Sequence[float]] = field(default_factory=dict)
     losses: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
     examples: Mapping[str, str] = field(default_factory=dict)
+
+
+LABELS = {
+    "collision_rate_before": "Collisions of nearest codes (share of items)",
+    "largest_group": "Largest group of items on one id, before",
+    "collision_rate": "Collisions after handling",
+    "moved": "Items moved off their nearest codes",
+    "reconstruction_error": "Variance of the features that is lost",
+}
+
+
+def readable_figures(figures: Mapping[str, float]) -> dict[str, float]:
+    """Figures of the whole id under names for people; those per level have a table of their own."""
+    return {LABELS[name]: value for name, value in figures.items() if name in LABELS}
 
 
 def quality_section(quality: TokenizerQuality, title: str = "Tokenizer quality") -> Section:
@@ -121,10 +135,10 @@ def purity_figure(
     columns = ("Series", *(f"Depth {d}" for d in range(1, depth + 1)))
     rows = tuple((s.label, *(f"{v:.3f}" for v in s.y), *[""] * (depth - len(s.y))) for s in series)
     return Figure(
-        title="Purity by prefix depth",
-        svg=line_plot(series, "prefix length", "purity", ticks=_names(range(1, depth + 1))),
-        caption="Share of a prefix group that has the group's commonest value: above the random line, nearby "
-        "ids mean similar items. Small groups are pure by chance, so compare, do not read alone.",
+        title="Similarity by prefix depth",
+        svg=line_plot(series, "prefix length", "similarity", ticks=_names(range(1, depth + 1))),
+        caption="How alike two items with the same prefix are, on average: above the random line, nearby ids "
+        "mean similar items.",
         keys=tuple(keys),
         numbers=Table(columns, rows),
     )

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genrec.generative.search import code_log_probs
 from genrec.generative.tree import CodeTree
 
 
@@ -85,10 +86,11 @@ class DecoderScorer:
 
     def __init__(self, decoder: CodeDecoder, state: Tensor) -> None:
         self.decoder = decoder
-        self.h = state[:, None]  # [B, 1, D]
+        self.state = state
 
     def start(self) -> Tensor:
-        """Logits of the first code [B, 1, K_0]."""
+        """Logits of the first code [B, 1, K_0]; forgets beams of a search before."""
+        self.h = self.state[:, None]  # [B, 1, D]
         return self.decoder.heads[0](self.h)  # type: ignore[no-any-return]
 
     def advance(self, level: int, parent: Tensor, code: Tensor) -> Tensor:
@@ -100,9 +102,7 @@ class DecoderScorer:
 
 def _cross_entropy(logits: Tensor, target: Tensor, valid: Tensor | None, smoothing: float) -> Tensor:
     """Mean cross-entropy over rows [M, K], over valid codes only; smoothing is uniform over those."""
-    if valid is not None:
-        logits = logits.masked_fill(~valid, -torch.inf)
-    log_probs = logits.log_softmax(-1)
+    log_probs = code_log_probs(logits, valid)
     loss = F.nll_loss(log_probs, target)
     if smoothing == 0.0:
         return loss

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import log
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ class DenseHead(nn.Module):
         width: D of the state.
         item_dim: width of the item embeddings.
         n_items: N.
-        negatives: uniform negatives shared by a batch; None is the full softmax.
+        negatives: uniform negatives, drawn per batch and shared by its rows; None is the full softmax.
     """
 
     def __init__(self, width: int, item_dim: int, n_items: int, negatives: int | None) -> None:
@@ -38,13 +40,34 @@ class DenseHead(nn.Module):
         """Item embeddings [n, E] of items int64 [n] -> index vectors [n, D + 1]."""
         return torch.cat([F.normalize(self.key(vectors), dim=-1), self.bias(items)], dim=-1)
 
-    def loss(self, state: Tensor, target: Tensor, vectors: Tensor, items: Tensor) -> Tensor:
-        """Softmax cross-entropy of targets.
+    def loss(self, state: Tensor, target: Tensor, vectors: Tensor) -> Tensor:
+        """Mean softmax cross-entropy of targets int64 [M] over the catalogue.
 
         Args:
             state: [M, D].
-            target: int64 [M], positions in `items`.
-            vectors: item embeddings of `items` [n, E].
-            items: int64 [n], the candidates: the whole catalogue, or targets and sampled negatives.
+            target: items int64 [M].
+            vectors: item embeddings of all items [N, E].
         """
-        return F.cross_entropy(self.queries(state) @ self.keys(vectors, items).T, target)
+        everything = torch.arange(len(vectors), device=vectors.device)
+        return F.cross_entropy(self.queries(state) @ self.keys(vectors, everything).T, target)
+
+    def sampled_loss(
+        self, state: Tensor, target: Tensor, own: Tensor, drawn: Tensor, vectors: Tensor
+    ) -> Tensor:
+        """The same with its sum over items estimated from a uniform sample (Jean et al. 2015, §3.1).
+
+        Each drawn item stands for N / n items, which makes the estimate of the sum unbiased; a row's own
+        target is not among its negatives.
+
+        Args:
+            state: [M, D].
+            target: items int64 [M].
+            own: item embeddings of the targets [M, E].
+            drawn: items int64 [n], uniform with replacement.
+            vectors: item embeddings of `drawn` [n, E].
+        """
+        queries = self.queries(state)
+        positive = (queries * self.keys(own, target)).sum(-1, keepdim=True)  # [M, 1]
+        negative = queries @ self.keys(vectors, drawn).T + log(self.bias.num_embeddings / len(drawn))
+        negative = negative.masked_fill(drawn == target[:, None], -torch.inf)  # [M, n]
+        return (torch.cat([positive, negative], dim=1).logsumexp(1) - positive[:, 0]).mean()

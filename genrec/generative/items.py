@@ -44,4 +44,4 @@ class ItemEmbedding(nn.Module):
             vectors = vectors + self.ids(flat)
         if self.project is not None and self.features is not None:
             vectors = vectors + self.project(self.features[flat])
-        return vectors.view(*items.shape, -1)  # type: ignore[no-any-return]
+        return vectors.view(*items.shape, vectors.shape[-1])  # type: ignore[no-any-return]

@@ -40,24 +40,24 @@ class CodeScorer(Protocol):
 
 
 def tie_rank(node: Tensor) -> Tensor:
-    """Order among equal scores: a bijection of 32-bit node numbers (Knuth's multiplicative hash)."""
-    return (node * 2_654_435_761) & 0xFFFFFFFF
+    """Order among equal scores: a bijection of 32-bit node numbers (Knuth's multiplicative hash).
+
+    The added constant keeps node 0 from being the first of every tie.
+    """
+    return (node * 2_654_435_761 + 0x5851F42D) & 0xFFFFFFFF
 
 
-def child_log_probs(logits: Tensor, code: Tensor, exists: Tensor, over_tree: bool) -> Tensor:
-    """Log-probability of each child given its parent.
+def code_log_probs(logits: Tensor, valid: Tensor | None) -> Tensor:
+    """Log-probabilities of the next code: what training maximises and search adds up.
 
     Args:
         logits: [..., K].
-        code: int64 [..., F], codes of the children.
-        exists: bool [..., F].
-        over_tree: normalise over existing children only, as in tree-aware training; else over all K codes.
+        valid: bool [..., K], the codes of existing children, over which to normalise; None is all codes.
 
     Returns:
-        [..., F], -inf where there is no child.
+        [..., K], -inf where not valid.
     """
-    chosen = logits.gather(-1, code).masked_fill(~exists, -torch.inf)
-    return chosen - (chosen if over_tree else logits).logsumexp(-1, keepdim=True)
+    return (logits if valid is None else logits.masked_fill(~valid, -torch.inf)).log_softmax(-1)
 
 
 @torch.no_grad()
@@ -73,21 +73,20 @@ def beam_search(
     """The k best items that a beam of `width` prefixes finds.
 
     Returns:
-        (items int64 [B, k], log-probabilities [B, k]); -1 and -inf where fewer were found.
+        (items int64 [B, k], log-probabilities [B, k]); -1 and -inf where fewer were found. With `width >= k`
+        that is only where fewer than k items are open.
     """
-    if width < 1 or k < 1:
-        raise ConfigError(f"beam width and k must be at least 1, got {width} and {k}")
+    _check_positive(width=width, k=k)
     logits = scorer.start()
     nodes = torch.zeros(len(logits), 1, dtype=torch.int64, device=logits.device)  # [B, W], the root
     score = logits.new_zeros(len(logits), 1)
     for level in range(tree.n_levels):
         child, exists = tree.children(level, nodes)  # [B, W, F]
         code = tree.child_code[level][child].long()
-        dead = ~exists | (score == -torch.inf)[..., None]
-        total = score[..., None] + child_log_probs(logits, code, ~dead, over_tree)
-        total = total.masked_fill(dead, -torch.inf)
-        if closed is not None:
-            total = total.masked_fill(closed.contains(level, child), -torch.inf)
+        valid = tree.valid_codes(level, nodes) if over_tree else None  # [B, W, K]
+        total = score[..., None] + code_log_probs(logits, valid).gather(-1, code)
+        shut = ~exists if closed is None else ~exists | closed.contains(level, child)
+        total = total.masked_fill(shut, -torch.inf)  # a beam that ran out of children stays at -inf
         last = level == tree.n_levels - 1
         keep = min(k if last else width, child.shape[1] * child.shape[2])
         score, column = topk(total.flatten(1), keep, tie_rank(child.flatten(1)))
@@ -100,19 +99,18 @@ def beam_search(
 
 @torch.no_grad()
 def exact_log_probs(scorer: CodeScorer, tree: CodeTree, *, over_tree: bool = True) -> Tensor:
-    """Log-probability of every item, by expanding every node: [B, N], in the order of the items."""
-    logits = scorer.start()  # [B, 1, K]
+    """Log-probability of every item, by expanding every node: [B, N], in the order of the items.
+
+    Memory is B x nodes x K of the largest level. Items that share an id each have the probability of the id.
+    """
+    logits = scorer.start()  # [B, n_d, K]
     score = logits.new_zeros(len(logits), 1)  # [B, n_d]
     for level in range(tree.n_levels):
-        bounds = tree.child_start[level].long()
         nodes = torch.arange(tree.n_nodes(level), device=logits.device)
-        parent = torch.repeat_interleave(nodes, bounds.diff())  # [n_{d+1}]
+        parent = torch.repeat_interleave(nodes, tree.child_start[level].diff())  # [n_{d+1}]
         code = tree.child_code[level].long()
-        if over_tree:
-            valid = tree.valid_codes(level, nodes)  # [n_d, K]
-            logits = logits.masked_fill(~valid, -torch.inf)
-        log_probs = logits.log_softmax(-1)
-        score = score[:, parent] + log_probs[:, parent, code]
+        valid = tree.valid_codes(level, nodes) if over_tree else None  # [n_d, K]
+        score = score[:, parent] + code_log_probs(logits, valid)[:, parent, code]
         if level < tree.n_levels - 1:
             rows = len(score)
             logits = scorer.advance(level + 1, parent.expand(rows, -1), code.expand(rows, -1))
@@ -129,12 +127,18 @@ def exact_search(
     over_tree: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """The k most probable items, from scoring all: what a beam of unlimited width would return."""
+    _check_positive(k=k)
     score = exact_log_probs(scorer, tree, over_tree=over_tree)[:, tree.leaf_item.long()]  # [B, leaves]
     leaves = torch.arange(tree.n_items, device=score.device).expand(len(score), -1)
     if closed is not None:
         score = score.masked_fill(closed.contains(tree.n_levels - 1, leaves), -torch.inf)
     score, nodes = topk(score, min(k, tree.n_items), tie_rank(leaves))
     return _resolve(tree, nodes, score, k)
+
+
+def _check_positive(*, k: int, width: int = 1) -> None:
+    if width < 1 or k < 1:
+        raise ConfigError(f"beam width and k must be at least 1, got {width} and {k}")
 
 
 def _resolve(tree: CodeTree, leaves: Tensor, score: Tensor, k: int) -> tuple[Tensor, Tensor]:

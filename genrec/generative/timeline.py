@@ -37,9 +37,15 @@ class Timeline(nn.Module):
         tree_softmax: normalise every level over the children that exist, in training as in search.
         label_smoothing: of the code loss.
         dense_weight: weight of the dense head's loss; 0 leaves the head out.
-        code_weight: weight of the generation loss.
+        code_weight: weight of the generation loss; 0 leaves the code decoder out.
         negatives: sampled negatives of the dense head; None is the full softmax.
+
+    Raises:
+        ConfigError: a value is of the wrong type or out of range, or features are not one row per item.
     """
+
+    codes: Tensor
+    path: Tensor
 
     def __init__(
         self,
@@ -61,9 +67,26 @@ class Timeline(nn.Module):
         negatives: int | None = None,
     ) -> None:
         super().__init__()
-        defaults = Timeline.__init__.__kwdefaults__ or {}
-        self.settings: dict[str, Any] = {name: value for name, value in locals().items() if name in defaults}
-        self._validate()
+        self.settings: dict[str, Any] = {
+            "embed_dim": embed_dim,
+            "width": width,
+            "heads": heads,
+            "layers": layers,
+            "max_length": max_length,
+            "dropout": dropout,
+            "use_ids": use_ids,
+            "use_features": use_features,
+            "tree_softmax": tree_softmax,
+            "label_smoothing": label_smoothing,
+            "dense_weight": dense_weight,
+            "code_weight": code_weight,
+            "negatives": negatives,
+        }
+        _check(self.settings)
+        if features is not None and len(features) != tree.n_items:
+            raise ConfigError(
+                f"Timeline.features has {len(features)} rows, but the tree has {tree.n_items} items"
+            )
         self.tree = tree
         codes = _codes_of(tree)
         self.items = ItemEmbedding(
@@ -71,31 +94,16 @@ class Timeline(nn.Module):
         )
         self.lift = nn.Identity() if embed_dim == width else nn.Linear(embed_dim, width)
         self.trunk = HistoryEncoder(width, heads, layers, max_length, dropout)
-        self.decoder = CodeDecoder(tree.sizes, width, dropout)
+        self.decoder = CodeDecoder(tree.sizes, width, dropout) if code_weight > 0 else None
         self.dense = DenseHead(width, embed_dim, tree.n_items, negatives) if dense_weight > 0 else None
         self.register_buffer("codes", codes, persistent=False)
         self.register_buffer("path", tree.item_path.long(), persistent=False)
-
-    codes: Tensor
-    path: Tensor
 
     def _apply(self, fn: Any, recurse: bool = True) -> Timeline:
         """Moving the model moves its tree."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.tree = self.tree.map(fn)
         return self
-
-    def _validate(self) -> None:
-        for name in ("embed_dim", "width", "heads", "layers", "max_length"):
-            if self.settings[name] < 1:
-                raise ConfigError(f"Timeline.{name} must be at least 1, got {self.settings[name]}")
-        for name in ("dropout", "label_smoothing"):
-            if not 0 <= self.settings[name] < 1:
-                raise ConfigError(f"Timeline.{name} must be in [0, 1), got {self.settings[name]}")
-        if self.settings["code_weight"] < 0 or self.settings["dense_weight"] < 0:
-            raise ConfigError("Timeline.code_weight and Timeline.dense_weight must not be negative")
-        if self.settings["code_weight"] == self.settings["dense_weight"] == 0:
-            raise ConfigError("Timeline.code_weight and Timeline.dense_weight are both 0: nothing to learn")
 
     @property
     def max_length(self) -> int:
@@ -131,7 +139,7 @@ class Timeline(nn.Module):
         target = window[real]  # [M]
         parts: dict[str, Tensor] = {}
         total = state.new_zeros(())
-        if self.settings["code_weight"] > 0:
+        if self.decoder is not None:
             tree = self.tree if self.over_tree else None
             levels = self.decoder.level_losses(
                 state, self.codes[target], self.path[target], tree, self.settings["label_smoothing"]
@@ -147,14 +155,14 @@ class Timeline(nn.Module):
     def _dense_loss(self, head: DenseHead, state: Tensor, target: Tensor) -> Tensor:
         n = self.tree.n_items
         if head.negatives is None or head.negatives >= n:
-            candidates = torch.arange(n, device=target.device)
-            return head.loss(state, target, self.items(candidates), candidates)
+            return head.loss(state, target, self.items(torch.arange(n, device=target.device)))
         drawn = torch.randint(n, (head.negatives,), device=target.device)
-        candidates, place = torch.unique(torch.cat([target, drawn]), return_inverse=True)
-        return head.loss(state, place[: len(target)], self.items(candidates), candidates)
+        return head.sampled_loss(state, target, self.items(target), drawn, self.items(drawn))
 
     def scorer(self, state: Tensor) -> DecoderScorer:
         """A search over the codes that follow each state [B, D]."""
+        if self.decoder is None:
+            raise ConfigError("this model cannot generate; train with Timeline.code_weight > 0")
         return self.decoder.scorer(state)
 
     @torch.no_grad()
@@ -171,6 +179,30 @@ class Timeline(nn.Module):
         if self.dense is None:
             raise ConfigError("this model has no dense head; train with Timeline.dense_weight > 0")
         return self.dense.queries(state)
+
+
+def _check(settings: dict[str, Any]) -> None:
+    """Types too, because gin checks none."""
+    for name in ("embed_dim", "width", "heads", "layers", "max_length", "negatives"):
+        value = settings[name]
+        if name == "negatives" and value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(f"Timeline.{name} must be a whole number of at least 1, got {value!r}")
+    for name in ("use_ids", "use_features", "tree_softmax"):
+        if not isinstance(settings[name], bool):
+            raise ConfigError(f"Timeline.{name} must be True or False, got {settings[name]!r}")
+    for name, limit in (
+        ("dropout", 1.0),
+        ("label_smoothing", 1.0),
+        ("dense_weight", float("inf")),
+        ("code_weight", float("inf")),
+    ):
+        value = settings[name]
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < limit:
+            raise ConfigError(f"Timeline.{name} must be a number in [0, {limit:g}), got {value!r}")
+    if settings["code_weight"] == settings["dense_weight"] == 0:
+        raise ConfigError("Timeline.code_weight and Timeline.dense_weight are both 0: nothing to learn")
 
 
 def _codes_of(tree: CodeTree) -> Tensor:

@@ -53,13 +53,10 @@ class CodeTree:
         """Build from codes [N, L].
 
         Raises:
-            DataError: no items, or codes too long for a 63-bit key.
+            DataError: no items, codes outside their codebooks, or codes too long for a 63-bit key.
         """
+        _check(codes, sizes)
         n_items, n_levels = codes.shape
-        if n_items == 0 or prod(sizes) >= 2**63:
-            raise DataError(
-                f"a tree needs items and ids below 63 bits; got {n_items} items, codebooks {sizes}"
-            )
         key = np.zeros(n_items, dtype=np.int64)
         for level, size in enumerate(sizes):
             key = key * size + codes[:, level]
@@ -140,14 +137,14 @@ class CodeTree:
         return torch.where(exists, child, 0), exists
 
     def valid_codes(self, depth: int, nodes: Tensor) -> Tensor:
-        """Which codes continue each node: nodes int64 [M] of a depth -> bool [M, K]."""
+        """Which codes continue each node: nodes int64 [...] of a depth -> bool [..., K]."""
         table = self.child_table[depth]
         if table is not None:
             return table[nodes] >= 0
         child, exists = self.children(depth, nodes)
         code = torch.where(exists, self.child_code[depth][child].long(), self.sizes[depth])
-        valid = torch.zeros(len(nodes), self.sizes[depth] + 1, dtype=torch.bool, device=nodes.device)
-        return valid.scatter_(1, code, True)[:, :-1]
+        valid = torch.zeros(*nodes.shape, self.sizes[depth] + 1, dtype=torch.bool, device=nodes.device)
+        return valid.scatter_(-1, code, True)[..., :-1]  # the last column took the children that do not exist
 
     def map(self, change: Callable[[Tensor], Tensor]) -> CodeTree:
         """The same tree with every tensor changed, for instance moved to a device."""
@@ -161,6 +158,15 @@ class CodeTree:
             leaf_count=tuple(map(change, self.leaf_count)),
             fanout=self.fanout,
         )
+
+
+def _check(codes: NDArray[np.integer], sizes: tuple[int, ...]) -> None:
+    if codes.ndim != 2 or codes.shape[1] != len(sizes) or not codes.size:
+        raise DataError(f"a tree needs codes of shape [items, {len(sizes)}], got {list(codes.shape)}")
+    if prod(sizes) >= 2**63:
+        raise DataError(f"ids of codebooks {sizes} do not fit into 63 bits; use fewer or smaller codebooks")
+    if codes.min() < 0 or (codes >= np.array(sizes)).any():
+        raise DataError(f"codes lie outside their codebooks of sizes {sizes}; tokenize again")
 
 
 def _child_table(

@@ -15,12 +15,14 @@ from genrec.data.recommendations import Recommendations
 from genrec.data.tables import Interactions, ItemTable
 from genrec.errors import ConfigError
 from genrec.features.base import ItemFeatures
-from genrec.generative.search import beam_search, exact_search, tie_rank
+from genrec.generative.search import beam_search, exact_search
 from genrec.generative.seen import ClosedNodes
 from genrec.generative.timeline import Timeline
 from genrec.recall.base import check_k
 from genrec.recall.vector_index import ExactIndex, VectorIndex, search_unseen
 from genrec.topk import topk
+
+EXACT_ENTRIES = 1 << 25  # logits that exact search may hold at once: 128 MB
 
 
 class ModelRecaller(ABC):
@@ -28,7 +30,7 @@ class ModelRecaller(ABC):
 
     Args:
         model: trained; used in eval mode.
-        batch_size: users at once; changes memory, never the order of results beyond rounding.
+        batch_size: users at once; changes memory, and results by no more than rounding.
     """
 
     histories: Histories
@@ -88,7 +90,10 @@ class GenerativeRecaller(ModelRecaller):
         model: trained.
         width: beam width; at least k is used.
         exact: score every item instead.
-        batch_size: users at once.
+        batch_size: users at once; exact search takes fewer where the catalogue is large.
+
+    Raises:
+        ConfigError: out of range, or the model has no code decoder.
     """
 
     def __init__(
@@ -96,7 +101,13 @@ class GenerativeRecaller(ModelRecaller):
     ) -> None:
         super().__init__(model, batch_size=batch_size)
         if width < 1:
-            raise ConfigError(f"GenerativeRecaller.width must be at least 1, got {width}")
+            raise ConfigError(f"{type(self).__name__}.width must be at least 1, got {width}")
+        if model.decoder is None:
+            raise ConfigError("this model cannot generate; train with Timeline.code_weight > 0")
+        if exact:
+            tree = model.tree
+            largest = max(tree.n_nodes(level) * size for level, size in enumerate(tree.sizes))
+            self.batch_size = min(batch_size, max(1, EXACT_ENTRIES // largest))
         self.width = width
         self.exact = exact
 
@@ -187,7 +198,7 @@ class HybridRecaller(ModelRecaller):
         both = (1 - self.weight) * generated + self.weight * dense
         both = both.masked_fill(items < 0, -torch.inf)
         kept = min(k, n_candidates)
-        best, column = topk(both, kept, tie_rank(items.clamp_min(0)))
+        best, column = topk(both, kept)  # ties keep the order of generation
         out_items = np.full((len(users), k), -1, dtype=np.int32)
         out_scores = np.full((len(users), k), -np.inf, dtype=np.float32)
         out_items[:, :kept] = items.gather(1, column).cpu().numpy()
@@ -202,7 +213,7 @@ def recallers(model: Timeline, train: Interactions, items: ItemTable, width: int
         width: beam width of the generative one.
     """
     found: dict[str, ModelRecaller] = {}
-    if model.settings["code_weight"] > 0:
+    if model.decoder is not None:
         found["generative"] = GenerativeRecaller(model, width=width)
     if model.dense is not None:
         found["embedding"] = EmbeddingRecaller(model)

@@ -17,6 +17,7 @@ from genrec.tokenizer.kmeans import squared_distances
 from genrec.tokenizer.residual import encode
 
 Codes = NDArray[np.int32]
+MAX_KEY = 2**63 - 1
 
 
 class CollisionRule(Protocol):
@@ -28,10 +29,19 @@ class CollisionRule(Protocol):
 
 
 def group_ids(codes: NDArray[np.integer], sizes: Sequence[int]) -> NDArray[np.int64]:
-    """One integer per row, equal for equal rows: codes [N, l] as a mixed-radix number."""
+    """One integer per row, equal for equal rows: codes [N, l] as a mixed-radix number.
+
+    Args:
+        sizes: codebook sizes of at least l levels; the rest is not looked at.
+    """
     key = np.zeros(len(codes), dtype=np.int64)
-    for level, size in zip(range(codes.shape[1]), sizes, strict=False):
-        key = key * size + codes[:, level]
+    span = 1  # keys are below it
+    for level in range(codes.shape[1]):
+        if span * sizes[level] > MAX_KEY:  # number the prefixes that occur instead of all that could
+            found, key = np.unique(key, return_inverse=True)
+            span = len(found)
+        key = key * sizes[level] + codes[:, level]
+        span *= sizes[level]
     return key
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 from genrec.errors import ConfigError
 from genrec.tokenizer.kmeans import squared_distances
 
+SHORTEST = 1e-6  # length of a latent that still has a direction
+
 
 class Estimator(Protocol):
     """Chooses a code per row and returns its vector with a gradient for the encoder."""
@@ -32,8 +34,9 @@ class StraightThrough:
 class RotationTrick:
     """The gradient is rotated and scaled as the vector was (Fifty et al. 2024, "rotation trick", §4.2).
 
-    The output is lambda R z with R the rotation of z's direction onto the code's, both held constant, so that
-    the angle between gradient and code survives the quantiser.
+    The output is lambda R z with R the rotation of z's direction onto the code's and lambda the ratio of
+    their lengths, both held constant, so that the angle between gradient and code survives the quantiser. A z
+    without direction (a residual that a code met exactly) gets the straight-through gradient.
     """
 
     def __call__(self, z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,10 +46,12 @@ class RotationTrick:
         start = F.normalize(z.detach(), dim=1)
         end = F.normalize(code, dim=1)
         middle = F.normalize(start + end, dim=1)
-        scale = code.norm(dim=1, keepdim=True) / z.detach().norm(dim=1, keepdim=True).clamp_min(1e-6)
+        length = z.detach().norm(dim=1, keepdim=True)
+        scale = code.norm(dim=1, keepdim=True) / length.clamp_min(SHORTEST)
         reflected = z - 2 * (z * middle).sum(1, keepdim=True) * middle
         rotated = reflected + 2 * (z * start).sum(1, keepdim=True) * end
-        return scale * rotated, index
+        passed = torch.where(length > SHORTEST, scale * rotated, z)
+        return code + (passed - passed.detach()), index  # the code itself, not a rounded rotation onto it
 
 
 class GumbelSoftmax:

@@ -12,9 +12,16 @@ BLOCK = 65_536  # rows whose distances are held at once: 64 MB for 256 centres
 
 
 def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
-    """Squared Euclidean distances: x [M, D], centres [K, D] -> [M, K]."""
-    cross = x @ centres.T
-    return (x.square().sum(1, keepdim=True) - 2 * cross + centres.square().sum(1)).clamp_min_(0.0)
+    """Squared Euclidean distances: x [M, D], centres [K, D] -> [M, K], in float32 even under autocast.
+
+    The squares are expanded so that a matrix product does the work. That loses digits when the vectors are
+    long compared with their distances; taking the centres' mean as the origin keeps them short.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        origin = centres.detach().float().mean(0)
+        x, centres = x.float() - origin, centres.float() - origin
+        squares = x.square().sum(1, keepdim=True) + centres.square().sum(1)
+        return (squares - 2 * x @ centres.T).clamp_min(0.0)
 
 
 def nearest(x: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,7 +39,7 @@ def plus_plus(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
         mass = distance.double().cumsum(0)
         if mass[-1] > 0:
             target = torch.rand(1, generator=generator, dtype=torch.float64) * mass[-1]
-            chosen = torch.searchsorted(mass, target).clamp_max(len(x) - 1)
+            chosen = torch.searchsorted(mass, target, right=True).clamp_max(len(x) - 1)
         else:  # fewer distinct rows than centres: repeat rows, later marked as dead codes
             chosen = torch.randint(len(x), (1,), generator=generator)
         picks.append(chosen)
@@ -43,11 +50,11 @@ def plus_plus(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
 def kmeans(x: Tensor, k: int, *, iterations: int, generator: torch.Generator) -> Tensor:
     """Lloyd's algorithm from a k-means++ start.
 
-    A centre that loses all its rows moves to the row that is worst served, so that no code is dead while
-    there are distinct rows left.
+    A centre that loses all its rows moves to the row that is worst served, so that codes are not left dead
+    while there are distinct rows to take.
 
     Args:
-        x: float32 [M, D].
+        x: float32 [M, D], on the CPU.
         k: number of centres; may exceed M, then centres repeat.
 
     Returns:

@@ -114,5 +114,5 @@ def check_usage(figures: dict[str, float], sizes: Sequence[int], n_items: int, f
             raise TokenizerCollapse(
                 f"level {level} of the tokenizer uses {used} of {possible} codes (floor {floor:.0%}): check that "
                 "the item features differ between items, train longer, lower the learning rate, use the "
-                "rotation trick, or take RqKMeans; Assignment.min_usage sets the floor"
+                "rotation trick, take RqKMeans, or fewer codes for a small catalogue; Assignment.min_usage sets the floor"
             )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from genrec.errors import ConfigError
 from genrec.tokenizer.base import Tokenized
-from genrec.tokenizer.collisions import CollisionRule
+from genrec.tokenizer.collisions import CollisionRule, group_ids
 
 
 class RandomIds:
@@ -33,27 +34,27 @@ class RandomIds:
 
     def tokenize(self, vectors: Tensor, rule: CollisionRule) -> Tokenized:
         """Features [N, D] (only N is used) -> codes; there is no collision to handle."""
-        n_leaves = prod(self.sizes)
-        if n_leaves < len(vectors):
+        if prod(self.sizes) < len(vectors):
             raise ConfigError(
-                f"{len(vectors)} items do not fit into {n_leaves} random ids; raise RandomIds.codebook_size"
+                f"{len(vectors)} items do not fit into {prod(self.sizes)} random ids; raise "
+                "RandomIds.codebook_size or RandomIds.n_levels"
             )
-        leaves = _distinct(np.random.default_rng(self.seed), n_leaves, len(vectors))
-        codes = np.stack(np.unravel_index(leaves, self.sizes), axis=1).astype(np.int32)
-        return Tokenized(codes, self.sizes)
+        return Tokenized(_distinct(np.random.default_rng(self.seed), self.sizes, len(vectors)), self.sizes)
 
     def weights(self) -> Mapping[str, Tensor]:
         """Nothing is learned."""
         return {}
 
 
-def _distinct(rng: np.random.Generator, high: int, n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """n distinct integers below `high` in random order; memory grows with n, not with `high`."""
-    if high <= 4 * n:
-        return rng.permutation(high)[:n]
-    found = np.empty(0, dtype=np.int64)
-    while len(found) < n:
-        drawn = np.concatenate([found, rng.integers(high, size=2 * n)])
-        _, first = np.unique(drawn, return_index=True)
-        found = drawn[np.sort(first)]
-    return found[:n]
+def _distinct(rng: np.random.Generator, sizes: Sequence[int], n: int) -> NDArray[np.int32]:
+    """n distinct rows of codes [n, L] in random order; memory grows with n, not with the number of leaves."""
+    n_leaves = prod(sizes)
+    if n_leaves <= 4 * n:
+        leaves = rng.permutation(n_leaves)[:n]
+        return np.stack(np.unravel_index(leaves, sizes), axis=1).astype(np.int32)
+    codes = np.empty((0, len(sizes)), dtype=np.int32)
+    while len(codes) < n:
+        codes = np.concatenate([codes, rng.integers(sizes, size=(2 * n, len(sizes)), dtype=np.int32)])
+        _, first = np.unique(group_ids(codes, sizes), return_index=True)
+        codes = codes[np.sort(first)]
+    return codes[:n]

@@ -31,6 +31,8 @@ class RqKMeans:
             raise ConfigError(f"RqKMeans.codebook_size must be at least 2, got {codebook_size}")
         if n_levels < 1:
             raise ConfigError(f"RqKMeans.n_levels must be at least 1, got {n_levels}")
+        if iterations < 0:
+            raise ConfigError(f"RqKMeans.iterations must not be negative, got {iterations}")
         self.sizes = (codebook_size,) * n_levels
         self.iterations = iterations
         self.seed = seed
