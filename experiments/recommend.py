@@ -13,6 +13,7 @@ from pathlib import Path
 
 import gin
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from genrec import config
@@ -84,7 +85,7 @@ def lines(items: NDArray[np.int32], ids: SemanticIds, table: ItemTable) -> list[
     """One line per item: semantic id, title, year, genres."""
     rows = table.frame.iloc[items]
     genres = [", ".join(names) for names in rows["genres"]]
-    years = ["" if year != year or year is None else f" ({year})" for year in rows["year"].astype(object)]
+    years = ["" if pd.isna(year) else f" ({year})" for year in rows["year"]]
     return [
         f"  {show(code):<18} {title}{year}  {genre}"
         for code, title, year, genre in zip(ids.codes[items], rows["title"], years, genres, strict=True)

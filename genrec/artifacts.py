@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -30,6 +31,15 @@ from genrec.errors import ArtifactError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+CONFIG = "config.gin"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A payload file: its name in the artifact's folder and the sha256 of its bytes."""
+
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Manifest:
 
     Attributes:
         kind: `semantic_ids`, `generative_model`, ...; a loader refuses another kind.
-        files: logical name -> {"path": file name in the folder, "sha256": of its bytes}.
+        files: logical name -> the file that holds it.
         inputs: name -> {"path": folder or dataset, "hash": its identity when this was made}.
         rerun: the command that makes this artifact, for error messages.
     """
@@ -46,7 +56,7 @@ class Manifest:
     kind: str
     created: str
     config_hash: str
-    files: dict[str, dict[str, str]]
+    files: dict[str, StoredFile]
     inputs: dict[str, dict[str, str]] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +67,7 @@ class Manifest:
     @property
     def identity(self) -> str:
         """Hash of the content (kind, payload, facts), the same for two builds that made the same bytes."""
-        payload = sorted((name, file["sha256"]) for name, file in self.files.items())
+        payload = sorted((name, file.sha256) for name, file in self.files.items())
         return text_hash(json.dumps([self.kind, self.schema, payload, self.facts], sort_keys=True))
 
 
@@ -104,7 +114,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _cannot_write(path: Path, error: Exception) -> ArtifactError:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
+    reason = getattr(error, "strerror", None) or error  # numpy's OSError on a full disk has no strerror
     return ArtifactError(f"cannot write {path}: {reason}; free space or choose another --out")
 
 
@@ -123,7 +133,7 @@ Payload = np.ndarray[Any, Any] | Mapping[str, torch.Tensor] | str
 """An array (`.npy`), a dict of tensors (`.safetensors`), or text (as it is)."""
 
 
-def _write_payload(folder: Path, name: str, value: Payload) -> dict[str, str]:
+def _write_payload(folder: Path, name: str, value: Payload) -> StoredFile:
     """Write one payload file under a name that carries its hash; returns its manifest entry."""
     written = folder / f".writing-{name}"
     with atomic_path(written) as path:
@@ -137,7 +147,7 @@ def _write_payload(folder: Path, name: str, value: Payload) -> dict[str, str]:
     digest = file_hash(written)
     stored = f"{Path(name).stem}-{digest[:8]}{Path(name).suffix}"
     written.replace(folder / stored)
-    return {"path": stored, "sha256": digest}
+    return StoredFile(stored, digest)
 
 
 def save_artifact(
@@ -152,7 +162,7 @@ def save_artifact(
     facts: Mapping[str, Any] | None = None,
     rerun: str = "",
 ) -> Manifest:
-    """Write an artifact; the old one stays whole until the new one is.
+    """Write an artifact; the old one stays whole until the manifest of the new one replaces its own.
 
     Args:
         payload: file name (`codes.npy`, `model.safetensors`, `settings.json`) -> content.
@@ -170,20 +180,21 @@ def save_artifact(
         facts=dict(facts or {}),
         rerun=rerun,
     )
-    write_json(folder / MANIFEST, asdict(manifest))
-    write_text(folder / "config.gin", config)
+    with atomic_path(folder / CONFIG) as written:  # has its room on the disk before the manifest commits
+        written.write_text(config, encoding="utf-8")
+        write_json(folder / MANIFEST, asdict(manifest))
     _remove_replaced(folder, manifest)
     return manifest
 
 
 def _remove_replaced(folder: Path, manifest: Manifest) -> None:
-    """Drop payload files of earlier builds, which the manifest no longer names."""
-    kept = {file["path"] for file in manifest.files.values()}
-    for name in manifest.files:
-        path = Path(name)
-        for stale in folder.glob(f"{path.stem}-????????{path.suffix}"):
+    """Drop what the manifest does not name: payload files of earlier builds and leftovers of killed ones."""
+    kept = {file.path for file in manifest.files.values()}
+    payload = [f"{Path(name).stem}-????????{Path(name).suffix}" for name in manifest.files]
+    for pattern in (*payload, ".*writing-*", ".manifest-*.json", ".config-*.gin"):
+        for stale in folder.glob(pattern):
             if stale.name not in kept:
-                stale.unlink()
+                stale.unlink(missing_ok=True)
 
 
 def read_manifest(folder: Path, kind: str, *, rerun: str = "") -> Manifest:
@@ -197,9 +208,13 @@ def read_manifest(folder: Path, kind: str, *, rerun: str = "") -> Manifest:
     if not path.exists():
         raise ArtifactError(f"no {kind} artifact in {folder}{hint}")
     try:
-        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path} is not a manifest of genrec ({error}); remove {folder}{hint}") from error
+        manifest = TypeAdapter(Manifest).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole file"
+        raise ArtifactError(
+            f"{path} is not a manifest of genrec ({where}: {first['msg']}); remove {folder}{hint}"
+        ) from error
     if manifest.kind != kind:
         raise ArtifactError(f"{folder} holds a {manifest.kind} artifact where {kind} is needed{hint}")
     if manifest.schema != SCHEMA:
@@ -215,13 +230,13 @@ def payload_path(folder: Path, manifest: Manifest, name: str) -> Path:
     again = f"run `{manifest.rerun}` again" if manifest.rerun else "make the artifact again"
     if name not in manifest.files:
         raise ArtifactError(f"the artifact in {folder} has no {name}; {again}")
-    stored = manifest.files[name]["path"]
-    if Path(stored).name != stored:
+    stored = manifest.files[name].path
+    if Path(stored).name != stored or stored in ("", ".."):
         raise ArtifactError(f"{folder / MANIFEST} names {stored!r}, which is outside its folder; {again}")
     path = folder / stored
-    if not path.exists():
+    if not path.is_file():
         raise ArtifactError(f"{path} is missing although the manifest names it; {again}")
-    if file_hash(path) != manifest.files[name]["sha256"]:
+    if file_hash(path) != manifest.files[name].sha256:
         raise ArtifactError(f"{path} was changed or damaged after it was written (its hash differs); {again}")
     return path
 

@@ -21,5 +21,5 @@ class ArtifactError(GenrecError):
     """An artifact is missing, foreign, damaged, or was made from something that has changed since."""
 
 
-class TokenizerCollapse(GenrecError):
+class TokenizerCollapse(GenrecError):  # noqa: N818 - it names what happened
     """A codebook uses so few of its codes that the semantic ids carry no information."""

@@ -101,7 +101,7 @@ class GenerativeRecaller(ModelRecaller):
     ) -> None:
         super().__init__(model, batch_size=batch_size)
         if width < 1:
-            raise ConfigError(f"{type(self).__name__}.width must be at least 1, got {width}")
+            raise ConfigError(f"GenerativeRecaller.width must be at least 1, got {width}")
         if model.decoder is None:
             raise ConfigError("this model cannot generate; train with Timeline.code_weight > 0")
         if exact:
@@ -178,6 +178,8 @@ class HybridRecaller(ModelRecaller):
         super().__init__(model, batch_size=batch_size)
         if not 0 <= weight <= 1:
             raise ConfigError(f"HybridRecaller.weight must be in [0, 1], got {weight}")
+        if width < 1:
+            raise ConfigError(f"HybridRecaller.width must be at least 1, got {width}")
         self.weight = weight
         self.generator = GenerativeRecaller(model, width=width, batch_size=batch_size)
 

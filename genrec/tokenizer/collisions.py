@@ -110,11 +110,11 @@ def _spill(cost: NDArray[np.float32], parent: NDArray[np.int64], capacity: int) 
     full = np.zeros((int(parent.max(initial=-1)) + 1) * n_codes, dtype=bool)
     while True:
         child = parent * n_codes + code
-        overfull = np.bincount(child, minlength=len(full)) > capacity
-        if not overfull.any():
+        _, group, held = np.unique(child, return_inverse=True, return_counts=True)
+        rows = np.flatnonzero((held > capacity)[group])
+        if not len(rows):
             return code
-        full |= overfull
-        rows = np.flatnonzero(overfull[child])
+        full[child[rows]] = True
         closed = full[parent[rows, None] * n_codes + np.arange(n_codes)]
         elsewhere = np.where(closed, np.inf, cost[rows])
         regret = elsewhere.min(1) - cost[rows, code[rows]]
@@ -129,8 +129,8 @@ def _match(cost: NDArray[np.float32], parent: NDArray[np.int64]) -> NDArray[np.i
     """One row per leaf, by minimum-cost matching under every parent that has a conflict."""
     n_codes = cost.shape[1]
     code: Codes = cost.argmin(1).astype(np.int32)
-    leaf = parent * n_codes + code
-    conflicted = np.unique(np.flatnonzero(np.bincount(leaf) > 1) // n_codes)
+    leaf, held = np.unique(parent * n_codes + code, return_counts=True)
+    conflicted = np.unique(leaf[held > 1] // n_codes)
     order = np.argsort(parent, kind="stable")
     bounds = np.searchsorted(parent[order], np.stack([conflicted, conflicted + 1]))
     for start, stop in bounds.T:

@@ -12,16 +12,17 @@ BLOCK = 65_536  # rows whose distances are held at once: 64 MB for 256 centres
 
 
 def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
-    """Squared Euclidean distances: x [M, D], centres [K, D] -> [M, K], in float32 even under autocast.
+    """Squared Euclidean distances: x [M, D], centres [K, D] -> [M, K], at least in float32, autocast or not.
 
     The squares are expanded so that a matrix product does the work. That loses digits when the vectors are
     long compared with their distances; taking the centres' mean as the origin keeps them short.
     """
     with torch.autocast(x.device.type, enabled=False):
-        origin = centres.detach().float().mean(0)
-        x, centres = x.float() - origin, centres.float() - origin
+        precise = torch.promote_types(x.dtype, torch.float32)
+        origin = centres.detach().to(precise).mean(0)
+        x, centres = x.to(precise) - origin, centres.to(precise) - origin
         squares = x.square().sum(1, keepdim=True) + centres.square().sum(1)
-        return (squares - 2 * x @ centres.T).clamp_min(0.0)
+        return torch.addmm(squares, x, centres.T, alpha=-2).clamp_min_(0.0)
 
 
 def nearest(x: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:

@@ -114,5 +114,6 @@ def check_usage(figures: dict[str, float], sizes: Sequence[int], n_items: int, f
             raise TokenizerCollapse(
                 f"level {level} of the tokenizer uses {used} of {possible} codes (floor {floor:.0%}): check that "
                 "the item features differ between items, train longer, lower the learning rate, use the "
-                "rotation trick, take RqKMeans, or fewer codes for a small catalogue; Assignment.min_usage sets the floor"
+                "rotation trick, take RqKMeans, or take fewer codes where the catalogue is small; "
+                "Assignment.min_usage sets the floor"
             )

@@ -51,7 +51,6 @@ class RqVae(nn.Module):
 
     mean: Tensor
     scale: Tensor
-    started: Tensor
 
     def __init__(
         self,
@@ -67,17 +66,23 @@ class RqVae(nn.Module):
         reset_every: int = 100,
     ) -> None:
         super().__init__()
-        for name in ("input_dim", "embed_dim", "codebook_size", "n_levels"):
-            if locals()[name] < 1:
-                raise ConfigError(f"RqVae.{name} must be at least 1, got {locals()[name]}")
+        least = {
+            "input_dim": (input_dim, 1),
+            "embed_dim": (embed_dim, 1),
+            "codebook_size": (codebook_size, 2),
+            "n_levels": (n_levels, 1),
+            "kmeans_iterations": (kmeans_iterations, 0),
+            "reset_every": (reset_every, 0),
+        }
+        for name, (value, low) in least.items():
+            if value < low:
+                raise ConfigError(f"RqVae.{name} must be at least {low}, got {value}")
         if any(width < 1 for width in hidden):
             raise ConfigError(f"RqVae.hidden must hold positive widths, got {tuple(hidden)}")
         if commitment_weight < 0:
             raise ConfigError(f"RqVae.commitment_weight must not be negative, got {commitment_weight}")
         self.commitment_weight = commitment_weight
         self.estimator = estimator or StraightThrough()
-        if reset_every < 0:
-            raise ConfigError(f"RqVae.reset_every must not be negative, got {reset_every}")
         self.kmeans_iterations = kmeans_iterations
         self.reset_every = reset_every
         widths = [input_dim, *hidden, embed_dim]
@@ -86,7 +91,6 @@ class RqVae(nn.Module):
         self.codebooks = nn.ParameterList(torch.randn(codebook_size, embed_dim) for _ in range(n_levels))
         self.register_buffer("mean", torch.zeros(input_dim))
         self.register_buffer("scale", torch.ones(input_dim))
-        self.register_buffer("started", torch.tensor(False))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -99,15 +103,17 @@ class RqVae(nn.Module):
 
     @torch.no_grad()
     def start(self, x: Tensor, generator: torch.Generator) -> None:
-        """Set the input scale and start every codebook with k-means++ on encoded features x [M, D]."""
+        """Set the input scale and start every codebook with k-means++ on encoded features x [M, D].
+
+        k-means runs on the CPU, where the generator is, so that every device starts from the same draw.
+        """
         self.mean.copy_(x.mean(0))
         deviation = x.std(0, correction=0)
         self.scale.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
-        latents = self.encoder(self.standardise(x))
+        latents = self.latents(x).cpu()
         books = fit_codebooks(latents, self.sizes, iterations=self.kmeans_iterations, generator=generator)
         for parameter, book in zip(self.codebooks, books, strict=True):
             parameter.copy_(book)
-        self.started.fill_(True)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Scalar losses of a batch x [B, D]: `loss`, `reconstruction`, `quantisation`."""
@@ -141,11 +147,11 @@ class RqVae(nn.Module):
         for book in self.codebooks:
             index, _ = nearest(residual, book)
             dead = torch.nonzero(torch.bincount(index, minlength=len(book)) == 0)[:, 0]
-            rows = torch.randint(len(residual), (len(dead),), device=residual.device)
-            residual_before = residual
-            residual = residual - book[index]
-            book[dead] = residual_before[rows]
-            moved += len(dead)
+            rows = torch.randperm(len(residual), device=residual.device)[: len(dead)]
+            following = residual - book[index]
+            book[dead[: len(rows)]] = residual[rows]
+            residual = following
+            moved += len(rows)
         return moved
 
     @torch.no_grad()

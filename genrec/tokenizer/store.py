@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,15 +49,17 @@ def save_ids(
     dataset: Mapping[str, str],
     rerun: str,
 ) -> Manifest:
-    """Write `codes.npy`, the weights, the ids as readable CSV, and the features into `folder/features`.
+    """Write `codes.npy`, the weights, the ids as readable CSV, and the features into a folder below.
+
+    The features' folder is named by their content: new ones do not touch those of the ids that are being
+    replaced, which stay loadable until the new manifest is there.
 
     Args:
         dataset: reference of the dataset (`genrec.artifacts.input_ref`).
     """
-    stored = save_features(
-        features, folder / "features", config=config, inputs={"dataset": dataset}, rerun=rerun
-    )
-    return save_artifact(
+    below = folder / f"features-{features.digest[:8]}"
+    stored = save_features(features, below, config=config, inputs={"dataset": dataset}, rerun=rerun)
+    manifest = save_artifact(
         folder,
         kind=KIND,
         payload={
@@ -66,11 +69,15 @@ def save_ids(
         },
         config=config,
         config_hash=config_hash,
-        inputs={"dataset": dataset, "item_features": input_ref(folder / "features", stored.identity)},
+        inputs={"dataset": dataset, "item_features": input_ref(below, stored.identity)},
         metrics=ids.quality,
         facts={"sizes": list(ids.sizes), "tokenizer": ids.tokenizer, "catalogue": ids.catalogue},
         rerun=rerun,
     )
+    for replaced in folder.glob("features-????????"):
+        if replaced != below:
+            shutil.rmtree(replaced, ignore_errors=True)
+    return manifest
 
 
 def load_ids(folder: Path, items: ItemTable, *, rerun: str = "python train_rqvae.py CONFIG") -> StoredIds:
@@ -86,7 +93,8 @@ def load_ids(folder: Path, items: ItemTable, *, rerun: str = "python train_rqvae
             f"the semantic ids in {folder} were made for another catalogue than this one of {len(items)} items; "
             f"run `{manifest.rerun}` again"
         )
-    features_manifest = read_manifest(folder / "features", FEATURES_KIND, rerun=manifest.rerun)
+    below = folder / Path(manifest.inputs.get("item_features", {}).get("path", "features")).name
+    features_manifest = read_manifest(below, FEATURES_KIND, rerun=manifest.rerun)
     check_input(manifest, folder, "item_features", features_manifest.identity)
     ids = SemanticIds(
         codes=load_array(folder, manifest, "codes.npy"),
@@ -95,7 +103,7 @@ def load_ids(folder: Path, items: ItemTable, *, rerun: str = "python train_rqvae
         catalogue=facts["catalogue"],
         quality=manifest.metrics,
     )
-    return StoredIds(ids, load_features(folder / "features"), folder, manifest.identity)
+    return StoredIds(ids, load_features(below, rerun=manifest.rerun), folder, manifest.identity)
 
 
 def _readable(ids: SemanticIds, items: ItemTable) -> str:

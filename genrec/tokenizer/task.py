@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genrec.errors import ConfigError
 from genrec.tokenizer.collisions import collision_rate
-from genrec.tokenizer.residual import encode
+from genrec.tokenizer.residual import encode, error_by_depth
 from genrec.tokenizer.rqvae import RqVae
 
 ROWS_PER_CODE = 8  # rows looked at per code before a code counts as dead
@@ -18,7 +18,7 @@ class RqVaeTask:
     """Batches of items in a new random order every pass; dead codes are reset now and then.
 
     Args:
-        model: started on the same features.
+        model: `RqVae.start` has been called on the same features.
         vectors: item features float32 [N, D].
         batch_size: items per step; at most N are taken.
         iterations: of the whole run; the last fifth has no resets, so that every code is trained when it ends.
@@ -55,15 +55,23 @@ class RqVaeTask:
             self.plain.reset_dead_codes(self.vectors[rows] if wanted < len(self.vectors) else self.vectors)
 
     def validate(self) -> dict[str, float]:
-        """Figures over the whole catalogue: losses, collisions, usage of each level."""
+        """Figures over the whole catalogue: losses, collisions, usage of each level.
+
+        `quantisation_error` is the share of the latents' variance that the codes leave over. The quantisation
+        loss alone says little: nothing ties down the length of latents, which grow while this share falls.
+        """
         books = [book.detach() for book in self.plain.codebooks]
-        codes = encode(self.plain.latents(self.vectors), books).cpu().numpy()
+        latents = self.plain.latents(self.vectors)
+        chosen = encode(latents, books)
+        left = error_by_depth(latents, chosen, books, lambda quantised: quantised)[-1]
+        codes = chosen.cpu().numpy()
         losses = self.plain(self.vectors[: 16 * self.batch_size])
         usage = {
             f"usage/{level}": len(np.unique(codes[:, level])) / len(book) for level, book in enumerate(books)
         }
         return {
             "reconstruction": float(losses["reconstruction"]),
+            "quantisation_error": left,
             "collision_rate": collision_rate(codes, self.plain.sizes),
             **usage,
         }

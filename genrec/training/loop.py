@@ -158,21 +158,14 @@ def resume_step(checkpoints: Checkpoints, identity: str = "") -> int | None:
     """The step from which `run` would go on; None if it would start anew.
 
     Raises:
-        ArtifactError: `run` would refuse the checkpoint; to be known before anything is written beside it.
+        ArtifactError: the checkpoint is of another run; ask before writing anything beside it.
     """
-    saved = _saved(checkpoints, identity)
-    return None if saved is None else int(saved["step"])
-
-
-def _saved(checkpoints: Checkpoints, identity: str) -> dict[str, Any] | None:
-    """Progress of the checkpoint `last`, which must be of the run with this identity."""
     saved = checkpoints.progress("last")
     if saved is not None and saved["identity"] != identity:
         raise ArtifactError(
-            f"{checkpoints.folder} was started with another configuration or other inputs; "
-            "remove it or pass another --out"
+            f"{checkpoints.folder} was started with another configuration or inputs; remove it or pass another --out"
         )
-    return saved
+    return None if saved is None else int(saved["step"])
 
 
 class _Run:
@@ -196,10 +189,10 @@ class _Run:
         self.started = time.monotonic() - self.state.seconds
 
     def _resumed(self, identity: str) -> _State:
-        saved = _saved(self.checkpoints, identity)
+        resume_step(self.checkpoints, identity)  # before anything is loaded that may not fit
+        saved = self.checkpoints.load("last", model=self.plain, optimizer=self.optimizer)
         if saved is None:
             return _State(identity)
-        self.checkpoints.load("last", model=self.plain, optimizer=self.optimizer)
         if self.runtime.accelerator.scaler is not None and saved["scaler"] is not None:
             self.runtime.accelerator.scaler.load_state_dict(saved["scaler"])
         return _State(**saved)

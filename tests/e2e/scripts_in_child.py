@@ -76,7 +76,8 @@ def run(script: str, *arguments: str, folder: Path, trouble: Trouble | None = No
     context.set_forkserver_preload(SLOW_IMPORTS)
     written = [folder / ".stdout", folder / ".stderr"]
     child = context.Process(
-        target=_child, args=(ROOT / script, line, folder, [str(path) for path in written], trouble or Trouble())
+        target=_child,
+        args=(ROOT / script, line, folder, [str(path) for path in written], trouble or Trouble()),
     )
     child.start()
     child.join(TIMEOUT)

@@ -100,5 +100,7 @@ def payload(folder: Path) -> dict[str, str]:
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below a folder with its content."""
     return {
-        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }

@@ -110,7 +110,7 @@ def train_until_killed(folder: Path, moment: int | None) -> None:
     sys.addaudithook(lambda name, _: event(name))
     torch.manual_seed(5)
     task = Mortal()
-    step = resume_step(Checkpoints(folder))
+    step = resume_step(Checkpoints(folder), "small")
     trackers = open_trackers(folder, wandb=False, resume_step=step)
     train(folder, task, SHORT, trackers)
     trackers.close()

@@ -100,7 +100,7 @@ def test_a_finished_run_returns_at_once_with_the_same_result(tmp_path: Path) -> 
     assert all(
         torch.equal(a, b) for a, b in zip(task.model.parameters(), again.model.parameters(), strict=True)
     )
-    assert resume_step(Checkpoints(tmp_path)) == 10
+    assert resume_step(Checkpoints(tmp_path), "small") == 10
 
 
 def test_another_configuration_is_refused(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_on_first_step_is_called_once_after_the_first_step(tmp_path: Path) -> No
 def test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(GenrecError, match="not a finite number at step 5;"):
         train(tmp_path, Exploding(), settings(log_every=100, validate_every=100, checkpoint_every=4))
-    assert resume_step(Checkpoints(tmp_path)) == 4
+    assert resume_step(Checkpoints(tmp_path), "small") == 4
 
 
 def test_a_monitor_that_is_not_validated_names_the_choices(tmp_path: Path) -> None:

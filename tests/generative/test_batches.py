@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genrec.data.histories import Histories
+from genrec.errors import ConfigError, DataError
+from genrec.generative.batches import OVERLAP, BatchPlan, windows
+
+LENGTHS = st.lists(st.integers(0, 60), min_size=1, max_size=25).filter(any)
+
+
+def histories(lengths: list[int]) -> Histories:
+    """Every event is an item of its own, so that an item says where it stands."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Histories(offsets, np.arange(offsets[-1], dtype=np.int32), int(offsets[-1]))
+
+
+@given(lengths=LENGTHS, max_length=st.integers(OVERLAP, 40))
+def test_windows_are_runs_of_one_history_whose_targets_are_every_item_once(
+    lengths: list[int], max_length: int
+) -> None:
+    made, cut = histories(lengths), windows(histories(lengths), max_length)
+    targets: Counter[int] = Counter()
+    for start, length, first in zip(cut.start, cut.length, cut.first, strict=True):
+        user = int(np.searchsorted(made.offsets, start, side="right")) - 1
+        begin, end = made.offsets[user : user + 2]
+        assert begin <= start
+        assert start + length <= end
+        assert 0 <= first < length <= max_length
+        targets.update(range(int(start + first), int(start + length)))
+        if start > begin:  # a window that continues reads what came before as context
+            assert first >= max_length // OVERLAP
+            assert length == max_length
+        else:
+            assert first == 0
+    assert targets == Counter(range(sum(lengths)))
+
+
+@given(
+    lengths=LENGTHS,
+    max_length=st.integers(OVERLAP, 40),
+    tokens=st.integers(40, 200),
+    rows=st.integers(1, 8),
+    seed=st.integers(0, 5),
+)
+def test_an_epoch_has_every_target_once_within_the_budget(
+    lengths: list[int], max_length: int, tokens: int, rows: int, seed: int
+) -> None:
+    made = histories(lengths)
+    plan = BatchPlan(made, max_length=max_length, tokens=tokens, rows=rows, seed=seed)
+    for epoch in (0, 3):
+        targets: list[int] = []
+        for step in range(plan.steps_per_epoch):
+            items, first = plan.batch(epoch * plan.steps_per_epoch + step)
+            assert items.dtype == first.dtype == torch.int64
+            assert 1 <= len(items) == len(first) <= rows
+            assert items.shape[1] <= max_length
+            assert items.numel() <= tokens * (1 + BatchPlan.JITTER) or len(items) == 1
+            real = items >= 0
+            assert (real[:, :-1] >= real[:, 1:]).all()  # padding only at the end
+            assert real[:, -1].any()  # and none that no row needs
+            for row, start in zip(items, first, strict=True):
+                kept = row[row >= 0]
+                assert (kept.diff() == 1).all()
+                targets += kept[int(start) :].tolist()
+        assert sorted(targets) == list(range(sum(lengths)))
+
+
+def test_a_batch_depends_on_seed_and_step_alone() -> None:
+    made = histories(np.random.default_rng(0).integers(1, 60, 50).tolist())
+
+    def plan(seed: int) -> BatchPlan:
+        return BatchPlan(made, max_length=20, tokens=100, rows=8, seed=seed)
+
+    one, other = plan(3), plan(3)
+    steps = list(range(3 * one.steps_per_epoch))
+    backwards = {step: other.batch(step) for step in reversed(steps)}
+    for step in steps:
+        for found, expected in zip(one.batch(step), backwards[step], strict=True):
+            assert torch.equal(found, expected)
+
+    def epoch(of: BatchPlan, number: int) -> list[list[int]]:
+        return [of.batch(number * of.steps_per_epoch + step)[0].flatten().tolist() for step in range(5)]
+
+    assert epoch(one, 0) != epoch(one, 1)
+    assert epoch(one, 0) != epoch(plan(4), 0)
+    assert one.steps_per_epoch == plan(4).steps_per_epoch
+
+
+def test_similar_lengths_go_together() -> None:
+    lengths = [2] * 100 + [50] * 10
+    plan = BatchPlan(histories(lengths), max_length=50, tokens=100, rows=1000, seed=0)
+    batches = [plan.batch(step)[0] for step in range(plan.steps_per_epoch)]
+    assert sum(items.numel() for items in batches) <= 1.1 * sum(lengths)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tokens": 19}, "train.batch_tokens"),
+        ({"rows": 0}, "train.batch_size"),
+        ({"max_length": OVERLAP - 1}, "Timeline.max_length"),
+    ],
+)
+def test_wrong_sizes_name_their_binding(change: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        BatchPlan(histories([5, 3]), **{"max_length": 20, "tokens": 100, "rows": 8, "seed": 0} | change)
+
+
+def test_no_histories_no_plan() -> None:
+    with pytest.raises(DataError, match="no training histories"):
+        BatchPlan(histories([0, 0]), max_length=20, tokens=100, rows=8, seed=0)

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from genrec.errors import ConfigError
+from genrec.generative.search import beam_search
+from genrec.generative.timeline import Timeline
+from genrec.generative.tree import CodeTree
+
+N = 12
+CODES = np.random.default_rng(0).permutation(27)[:N]
+TREE = CodeTree.of(np.stack(np.unravel_index(CODES, (3, 3, 3)), axis=1), (3, 3, 3))
+FEATURES = torch.randn(N, 5, generator=torch.Generator().manual_seed(0))
+SMALL = {"embed_dim": 8, "width": 16, "heads": 2, "layers": 1, "max_length": 8, "dropout": 0.0}
+
+
+def small(features: Tensor | None = FEATURES, **changes: Any) -> Timeline:
+    torch.manual_seed(0)
+    return Timeline(TREE, features, **SMALL | changes)
+
+
+def cycles(rows: int, length: int, seed: int) -> Tensor:
+    """Histories in which item i is followed by item i + 1."""
+    start = torch.randint(N, (rows, 1), generator=torch.Generator().manual_seed(seed))
+    return (start + torch.arange(length)) % N
+
+
+@pytest.mark.parametrize("changes", [{}, {"tree_softmax": False, "negatives": 4, "use_features": False}])
+def test_a_deterministic_pattern_is_learned_by_both_heads(changes: dict[str, Any]) -> None:
+    model = small(**changes)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for step in range(200):
+        optimizer.zero_grad()
+        model(cycles(16, 6, step), torch.zeros(16, dtype=torch.int64))["loss"].backward()
+        optimizer.step()
+    histories = torch.arange(N)[:, None].add(torch.arange(3)) % N
+    following = (histories[:, -1] + 1) % N
+    state = model.eval().last_state(histories)
+    items, _ = beam_search(model.scorer(state), TREE, width=2, k=1, over_tree=model.over_tree)
+    assert torch.equal(items[:, 0], following)
+    nearest = (model.query_vectors(state) @ model.item_vectors().T).argmax(1)
+    assert torch.equal(nearest, following)
+
+
+@pytest.mark.parametrize("length", [1, 2, 6])
+@pytest.mark.parametrize("code_weight", [0.0, 2.0])
+@torch.no_grad()
+def test_loss_is_the_mean_over_targets_of_the_state_before_each(length: int, code_weight: float) -> None:
+    model = small(code_weight=code_weight, dense_weight=0.5, label_smoothing=0.1)
+    window = cycles(3, length, 0)
+    window[1, 1:] = -1
+    first = torch.tensor([0, 0, length - 1])  # of the last window, the last item alone is a target
+    targets = [(row, t) for row in range(3) for t in range(int(first[row]), length) if window[row, t] >= 0]
+    state = torch.stack([model.last_state(window[row : row + 1, :t])[0] for row, t in targets])
+    item = torch.stack([window[row, t] for row, t in targets])
+    found = model(window, first)
+    assert model.dense is not None
+    expected = 0.5 * model.dense.loss(state, item, model.items(torch.arange(N)))
+    torch.testing.assert_close(found["dense"], 2 * expected)
+    if model.decoder is not None:
+        levels = model.decoder.level_losses(state, model.codes[item], model.path[item], TREE, 0.1)
+        torch.testing.assert_close(
+            torch.stack([found[f"code/{level}"] for level in range(3)]), torch.stack(levels)
+        )
+        expected = expected + code_weight * sum(levels)
+    torch.testing.assert_close(found["loss"], expected)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"dense_weight": 0.0},
+        {"code_weight": 0.0},
+        {"negatives": 3},
+        {"use_ids": False, "use_features": False},
+        {"embed_dim": 16, "label_smoothing": 0.1, "tree_softmax": False},
+    ],
+)
+def test_gradient_reaches_every_parameter(changes: dict[str, Any]) -> None:
+    """A parameter that no loss touches would be dead weight, and an error with several processes."""
+    model = small(**changes)
+    for parameter in model.parameters():  # zeros at the start would stop gradients for a reason of their own
+        torch.nn.init.normal_(parameter, std=0.3)
+    window = cycles(16, 8, 0)
+    model(window, torch.zeros(16, dtype=torch.int64))["loss"].backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@given(lengths=st.lists(st.integers(0, 8), min_size=1, max_size=5))
+@torch.no_grad()
+def test_last_state_ignores_padding_and_company(lengths: list[int]) -> None:
+    model = small().eval()
+    histories = cycles(len(lengths), 8, 1)
+    padded = torch.where(torch.arange(8) < torch.tensor(lengths)[:, None], histories, -1)
+    together = model.last_state(padded)
+    for row, length in enumerate(lengths):
+        alone = model.last_state(histories[row : row + 1, :length])
+        torch.testing.assert_close(together[row], alone[0], rtol=1e-4, atol=1e-5)
+
+
+def test_codes_and_tree_are_those_of_the_ids_and_move_with_the_model() -> None:
+    model = small()
+    np.testing.assert_array_equal(model.codes, np.stack(np.unravel_index(CODES, (3, 3, 3)), axis=1))
+    assert model.double().tree.item_path.dtype == torch.int32
+    moved = small().to("meta").tree
+    assert {moved.leaf_item.device.type, moved.item_path.device.type, moved.child_code[0].device.type} == {
+        "meta"
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 0}, "Timeline.width"),
+        ({"width": 16.0}, "Timeline.width"),
+        ({"embed_dim": True}, "Timeline.embed_dim"),
+        ({"heads": 3}, r"Timeline.width 16 .* Timeline.heads 3"),
+        ({"layers": "2"}, "Timeline.layers"),
+        ({"max_length": -1}, "Timeline.max_length"),
+        ({"negatives": 0}, "Timeline.negatives"),
+        ({"dropout": 1.0}, "Timeline.dropout"),
+        ({"dropout": "0.1"}, "Timeline.dropout"),
+        ({"label_smoothing": -0.1}, "Timeline.label_smoothing"),
+        ({"use_ids": "yes"}, "Timeline.use_ids"),
+        ({"use_features": 1}, "Timeline.use_features"),
+        ({"tree_softmax": None}, "Timeline.tree_softmax"),
+        ({"code_weight": -1.0}, "Timeline.code_weight"),
+        ({"dense_weight": float("nan")}, "Timeline.dense_weight"),
+        ({"dense_weight": float("inf")}, "Timeline.dense_weight"),
+        ({"code_weight": 0.0, "dense_weight": 0}, "nothing to learn"),
+        ({"features": torch.zeros(N + 1, 5)}, "Timeline.features has 13 rows"),
+    ],
+)
+def test_wrong_arguments_name_their_binding(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        small(**changes)
+
+
+def test_a_head_that_was_left_out_is_named_when_asked() -> None:
+    state = torch.zeros(1, 16)
+    with pytest.raises(ConfigError, match=r"Timeline.code_weight > 0"):
+        small(code_weight=0.0).scorer(state)
+    without = small(dense_weight=0.0)
+    with pytest.raises(ConfigError, match=r"Timeline.dense_weight > 0"):
+        without.item_vectors()
+    with pytest.raises(ConfigError, match=r"Timeline.dense_weight > 0"):
+        without.query_vectors(state)
