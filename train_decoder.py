@@ -121,6 +121,12 @@ def train(
         epoch=plan.steps_per_epoch,
         monitor=judge.monitor,
     )
+    settings = recipe.settings(
+        iterations=iterations,
+        learning_rate=learning_rate,
+        epoch=plan.steps_per_epoch,
+        monitor=judge.monitor,
+    )
     checkpoints = Checkpoints(folder / "checkpoints")
     identity = text_hash(config.config_hash(UNRELATED) + data.content_hash + split.hash + stored.identity)
     trackers = open_trackers(

@@ -104,13 +104,16 @@ def train(
     }
     model = make_tokenizer(tokenizer, described.width, given)
     settings = recipe.settings(iterations=iterations, learning_rate=learning_rate)
+    settings = recipe.settings(iterations=iterations, learning_rate=learning_rate)
     checkpoints = Checkpoints(folder / "checkpoints")
     identity = text_hash(config.config_hash(UNRELATED) + data.content_hash + described.digest)
     task, resume_step = None, None
     if isinstance(model, RqVae):
         vectors = torch.from_numpy(described.vectors).to(runtime.device)
         model.to(runtime.device).start(vectors, torch.Generator().manual_seed(runtime.seed))
-        task = RqVaeTask(model, vectors, batch_size=batch_size, iterations=iterations, seed=runtime.seed)
+        task = RqVaeTask(
+            model, vectors, batch_size=batch_size, iterations=iterations, seed=runtime.seed
+        )
         resume_step = loop.resume_step(checkpoints, identity)
     trackers = open_trackers(
         folder, wandb=wandb_logging, name=f"{data.name}-tokenizer", resume_step=resume_step

@@ -50,7 +50,9 @@ def save(folder: Path, start: int = 0, *, inputs: dict[str, dict[str, str]] | No
 
 def numbers(folder: Path) -> list[int]:
     manifest = read_manifest(folder, "thing")
-    assert load_json(folder, manifest, "settings.json") == {"start": load_array(folder, manifest, "numbers.npy")[0]}
+    assert load_json(folder, manifest, "settings.json") == {
+        "start": load_array(folder, manifest, "numbers.npy")[0]
+    }
     found: list[int] = load_array(folder, manifest, "numbers.npy").tolist()
     return found
 
@@ -153,7 +155,7 @@ def test_a_full_disk_leaves_the_old_artifact_and_one_sentence(
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ArtifactError, match="cannot write .*choose another --out"):
+    with pytest.raises(ArtifactError, match=r"cannot write .*choose another --out"):
         save(tmp_path / "file" / "below")
 
 
@@ -169,20 +171,22 @@ def test_atomic_path_leaves_nothing_when_its_block_fails(tmp_path: Path) -> None
 
 
 def test_missing_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="no thing artifact in .*; run `make it` first"):
+    with pytest.raises(ArtifactError, match=r"no thing artifact in .*; run `make it` first"):
         read_manifest(tmp_path, "thing", rerun="make it")
 
 
 def test_foreign_kind(tmp_path: Path) -> None:
     save(tmp_path)
-    with pytest.raises(ArtifactError, match="holds a thing artifact where other is needed"):
+    with pytest.raises(ArtifactError, match=r"holds a thing artifact where other is needed"):
         read_manifest(tmp_path, "other")
 
 
 def test_another_schema(tmp_path: Path) -> None:
     save(tmp_path)
     edit_manifest(tmp_path, schema=99)
-    with pytest.raises(ArtifactError, match="schema 99, this code reads 1; run `python make_thing.py` again"):
+    with pytest.raises(
+        ArtifactError, match=r"schema 99, this code reads 1; run `python make_thing.py` again"
+    ):
         read_manifest(tmp_path, "thing")
 
 
@@ -192,12 +196,13 @@ def test_another_schema(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_manifest(tmp_path: Path, text: str | bytes) -> None:
     (tmp_path / MANIFEST).write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ArtifactError, match="is not a manifest of genrec"):
+    with pytest.raises(ArtifactError, match=r"is not a manifest of genrec"):
         read_manifest(tmp_path, "thing")
 
 
 @pytest.mark.parametrize(
-    "changes", [{"files": "all"}, {"files": {"numbers.npy": {"path": "x"}}}, {"metrics": {"a": []}}, {"facts": 1}]
+    "changes",
+    [{"files": "all"}, {"files": {"numbers.npy": {"path": "x"}}}, {"metrics": {"a": []}}, {"facts": 1}],
 )
 def test_a_manifest_with_wrong_parts(tmp_path: Path, changes: dict[str, Any]) -> None:
     save(tmp_path)
@@ -212,14 +217,14 @@ def test_one_damaged_byte(tmp_path: Path, name: str) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(ArtifactError, match="was changed or damaged .*run `python make_thing.py` again"):
+    with pytest.raises(ArtifactError, match=r"was changed or damaged .*run `python make_thing.py` again"):
         payload_path(tmp_path, read_manifest(tmp_path, "thing"), name)
 
 
 def test_a_payload_that_was_removed_or_never_there(tmp_path: Path) -> None:
     manifest = save(tmp_path)
     payload_path(tmp_path, manifest, "numbers.npy").unlink()
-    with pytest.raises(ArtifactError, match="is missing although the manifest names it"):
+    with pytest.raises(ArtifactError, match=r"is missing although the manifest names it"):
         load_array(tmp_path, manifest, "numbers.npy")
     with pytest.raises(ArtifactError, match=r"has no codes\.npy"):
         load_array(tmp_path, manifest, "codes.npy")
@@ -232,12 +237,12 @@ def test_a_manifest_that_names_files_elsewhere(tmp_path: Path, name: str) -> Non
     np.save(tmp_path / "secret.npy", np.arange(3))
     stolen = {"path": name, "sha256": file_hash(tmp_path / "secret.npy")}
     edit_manifest(folder, files={"numbers.npy": stolen})
-    with pytest.raises(ArtifactError, match="outside its folder"):
+    with pytest.raises(ArtifactError, match=r"outside its folder"):
         load_array(folder, read_manifest(folder, "thing"), "numbers.npy")
 
 
 def test_objects_are_never_pickled(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="pickle"):
+    with pytest.raises(ValueError, match=r"pickle"):
         save_artifact(tmp_path, kind="thing", payload={"x.npy": np.array([{}], dtype=object)}, config="")
     assert list(tmp_path.iterdir()) == []
 
@@ -245,7 +250,7 @@ def test_objects_are_never_pickled(tmp_path: Path) -> None:
 def test_an_input_that_changed(tmp_path: Path) -> None:
     manifest = save(tmp_path, inputs={"ids": input_ref("out/ids", "1" * 64)})
     check_input(manifest, tmp_path, "ids", "1" * 64)
-    with pytest.raises(ArtifactError, match="made from ids 11111111, but out/ids now holds 22222222; run"):
+    with pytest.raises(ArtifactError, match=r"made from ids 11111111, but out/ids now holds 22222222; run"):
         check_input(manifest, tmp_path, "ids", "2" * 64)
     with pytest.raises(ArtifactError, match=r"made from features \(unknown\)"):
         check_input(manifest, tmp_path, "features", "2" * 64)

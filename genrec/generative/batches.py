@@ -16,7 +16,7 @@ from torch import Tensor
 from genrec.data.histories import Histories
 from genrec.errors import ConfigError, DataError
 
-OVERLAP = 4  # a window that continues a long history re-reads max_length / OVERLAP items as context
+OVERLAP = 4  # a window that continues a long history re-reads about max_length / OVERLAP items as context
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,21 @@ class Windows:
 
 
 def windows(histories: Histories, max_length: int) -> Windows:
-    """Cut every history into windows of at most `max_length` items such that every item is a target once."""
+    """Cut every history into windows such that every item is a target once.
+
+    A window holds at most `max_length + 1` items: a target that has `max_length` before it, so that the model
+    is trained on histories as long as it will read.
+    """
     if max_length < OVERLAP:
         raise ConfigError(f"Timeline.max_length must be at least {OVERLAP}, got {max_length}")
-    lengths = histories.lengths
-    stride = max_length - max_length // OVERLAP
-    count = np.where(lengths > max_length, 1 + -(-(lengths - max_length) // stride), np.minimum(lengths, 1))
+    lengths, longest = histories.lengths, max_length + 1
+    stride = longest - max_length // OVERLAP
+    count = np.where(lengths > longest, 1 + -(-(lengths - longest) // stride), np.minimum(lengths, 1))
     user = np.repeat(np.arange(len(lengths)), count)
     nth = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
-    begin = np.maximum(np.minimum(nth * stride, lengths[user] - max_length), 0)
-    covered = np.where(nth > 0, (nth - 1) * stride + max_length, 0)  # items that earlier windows end at
-    length = np.minimum(lengths[user] - begin, max_length)
+    begin = np.maximum(np.minimum(nth * stride, lengths[user] - longest), 0)
+    covered = np.where(nth > 0, (nth - 1) * stride + longest, 0)  # items that earlier windows end at
+    length = np.minimum(lengths[user] - begin, longest)
     return Windows(histories.offsets[user] + begin, length, covered - begin)
 
 
@@ -57,7 +61,7 @@ class BatchPlan:
 
     Args:
         histories: training histories.
-        max_length: longest window.
+        max_length: longest history the model reads; a window holds one item more, its last target.
         tokens: budget of padded tokens per batch.
         rows: most windows per batch.
         seed: of the shuffles.
@@ -66,10 +70,10 @@ class BatchPlan:
     JITTER = 0.15
 
     def __init__(self, histories: Histories, *, max_length: int, tokens: int, rows: int, seed: int) -> None:
-        if tokens < max_length:
+        if tokens <= max_length:
             raise ConfigError(
-                f"train.batch_tokens ({tokens}) must be at least Timeline.max_length ({max_length}), so that the "
-                "longest history fits into a batch"
+                f"train.batch_tokens ({tokens}) must be larger than Timeline.max_length ({max_length}), so that "
+                "the longest history and its target fit into a batch"
             )
         if rows < 1:
             raise ConfigError(f"train.batch_size must be at least 1, got {rows}")

@@ -5,6 +5,8 @@ Source: Arthur & Vassilvitskii 2007, "k-means++: The advantages of careful seedi
 
 from __future__ import annotations
 
+from math import log
+
 import torch
 from torch import Tensor
 
@@ -15,11 +17,11 @@ def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
     """Squared Euclidean distances: x [M, D], centres [K, D] -> [M, K], at least in float32, autocast or not.
 
     The squares are expanded so that a matrix product does the work. That loses digits when the vectors are
-    long compared with their distances; taking the centres' mean as the origin keeps them short.
+    long compared with their distances; taking the mean of x as the origin keeps them short.
     """
     with torch.autocast(x.device.type, enabled=False):
         precise = torch.promote_types(x.dtype, torch.float32)
-        origin = centres.detach().to(precise).mean(0)
+        origin = x.detach().to(precise).mean(0)
         x, centres = x.to(precise) - origin, centres.to(precise) - origin
         squares = x.square().sum(1, keepdim=True) + centres.square().sum(1)
         return torch.addmm(squares, x, centres.T, alpha=-2).clamp_min_(0.0)
@@ -32,19 +34,26 @@ def nearest(x: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def plus_plus(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
-    """k rows of x [M, D], each drawn with probability proportional to its squared distance from the earlier."""
+    """k rows of x [M, D] as first centres, far from each other.
+
+    Candidates for each are drawn with probability proportional to their squared distance from the earlier
+    ones; the best of 2 + log k candidates is taken (the greedy variant that the paper's authors recommend).
+    """
     chosen = torch.randint(len(x), (1,), generator=generator)
     distance = squared_distances(x, x[chosen])[:, 0]
     picks = [chosen]
+    trials = 2 + int(log(k))
     for _ in range(k - 1):
         mass = distance.double().cumsum(0)
         if mass[-1] > 0:
-            target = torch.rand(1, generator=generator, dtype=torch.float64) * mass[-1]
-            chosen = torch.searchsorted(mass, target, right=True).clamp_max(len(x) - 1)
+            target = torch.rand(trials, generator=generator, dtype=torch.float64) * mass[-1]
+            candidates = torch.searchsorted(mass, target, right=True).clamp_max(len(x) - 1)
+            left = torch.minimum(distance[:, None], squared_distances(x, x[candidates]))  # [M, trials]
+            best = left.sum(0).argmin(0, keepdim=True)
+            chosen, distance = candidates[best], left[:, best].squeeze(1)
         else:  # fewer distinct rows than centres: repeat rows, later marked as dead codes
             chosen = torch.randint(len(x), (1,), generator=generator)
         picks.append(chosen)
-        distance = torch.minimum(distance, squared_distances(x, x[chosen])[:, 0])
     return x[torch.cat(picks)].clone()
 
 

@@ -88,7 +88,7 @@ def load_ids(folder: Path, items: ItemTable, *, rerun: str = "python train_rqvae
     """
     manifest = read_manifest(folder, KIND, rerun=rerun)
     facts = manifest.facts
-    if facts["catalogue"] != catalogue_hash(items):
+    if facts.get("catalogue") != catalogue_hash(items):
         raise ArtifactError(
             f"the semantic ids in {folder} were made for another catalogue than this one of {len(items)} items; "
             f"run `{manifest.rerun}` again"

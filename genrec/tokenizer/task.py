@@ -58,7 +58,7 @@ class RqVaeTask:
         """Figures over the whole catalogue: losses, collisions, usage of each level.
 
         `quantisation_error` is the share of the latents' variance that the codes leave over. The quantisation
-        loss alone says little: nothing ties down the length of latents, which grow while this share falls.
+        loss alone says little: nothing ties down the length of latents, and both grow together.
         """
         books = [book.detach() for book in self.plain.codebooks]
         latents = self.plain.latents(self.vectors)

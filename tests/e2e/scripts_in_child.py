@@ -70,8 +70,9 @@ class Outcome:
 
 
 def run(script: str, *arguments: str, folder: Path, trouble: Trouble | None = None) -> Outcome:
-    """Run a script of the repository in `folder`; arguments with ` = ` become `--gin`."""
-    line = [part for one in arguments for part in (["--gin", one] if " = " in one else [one])]
+    """Run a script of the repository in `folder`; arguments that bind or import become `--gin`."""
+    gin = [" = " in one or one.startswith("import ") for one in arguments]
+    line = [part for one, is_gin in zip(arguments, gin, strict=True) for part in (["--gin"] * is_gin + [one])]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(SLOW_IMPORTS)
     written = [folder / ".stdout", folder / ".stderr"]

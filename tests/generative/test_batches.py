@@ -32,11 +32,11 @@ def test_windows_are_runs_of_one_history_whose_targets_are_every_item_once(
         begin, end = made.offsets[user : user + 2]
         assert begin <= start
         assert start + length <= end
-        assert 0 <= first < length <= max_length
+        assert 0 <= first < length <= max_length + 1
         targets.update(range(int(start + first), int(start + length)))
         if start > begin:  # a window that continues reads what came before as context
             assert first >= max_length // OVERLAP
-            assert length == max_length
+            assert length == max_length + 1
         else:
             assert first == 0
     assert targets == Counter(range(sum(lengths)))
@@ -45,7 +45,7 @@ def test_windows_are_runs_of_one_history_whose_targets_are_every_item_once(
 @given(
     lengths=LENGTHS,
     max_length=st.integers(OVERLAP, 40),
-    tokens=st.integers(40, 200),
+    tokens=st.integers(41, 200),
     rows=st.integers(1, 8),
     seed=st.integers(0, 5),
 )
@@ -60,7 +60,7 @@ def test_an_epoch_has_every_target_once_within_the_budget(
             items, first = plan.batch(epoch * plan.steps_per_epoch + step)
             assert items.dtype == first.dtype == torch.int64
             assert 1 <= len(items) == len(first) <= rows
-            assert items.shape[1] <= max_length
+            assert items.shape[1] <= max_length + 1
             assert items.numel() <= tokens * (1 + BatchPlan.JITTER) or len(items) == 1
             real = items >= 0
             assert (real[:, :-1] >= real[:, 1:]).all()  # padding only at the end
@@ -93,6 +93,12 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     assert one.steps_per_epoch == plan(4).steps_per_epoch
 
 
+def test_the_model_is_trained_on_histories_as_long_as_it_reads() -> None:
+    """Else the state that recommends to users with long histories would be one that no loss has touched."""
+    cut = windows(histories([5, 9, 30]), max_length=8)
+    assert cut.length.max() - 1 == 8
+
+
 def test_similar_lengths_go_together() -> None:
     lengths = [2] * 100 + [50] * 10
     plan = BatchPlan(histories(lengths), max_length=50, tokens=100, rows=1000, seed=0)
@@ -103,7 +109,7 @@ def test_similar_lengths_go_together() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tokens": 19}, "train.batch_tokens"),
+        ({"tokens": 20}, "train.batch_tokens"),
         ({"rows": 0}, "train.batch_size"),
         ({"max_length": OVERLAP - 1}, "Timeline.max_length"),
     ],

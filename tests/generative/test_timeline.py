@@ -89,11 +89,13 @@ def test_gradient_reaches_every_parameter(changes: dict[str, Any]) -> None:
     model = small(**changes)
     for parameter in model.parameters():  # zeros at the start would stop gradients for a reason of their own
         torch.nn.init.normal_(parameter, std=0.3)
-    window = cycles(16, 8, 0)
+    window = cycles(16, model.max_length + 1, 0)
     model(window, torch.zeros(16, dtype=torch.int64))["loss"].backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
+    assert model.trunk.position.grad is not None
+    assert (model.trunk.position.grad.abs().sum(1) > 0).all()
 
 
 @given(lengths=st.lists(st.integers(0, 8), min_size=1, max_size=5))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
-from tests.tokenizer.conftest import mixture
+from small_catalogue import mixture
 
 from genrec.errors import ConfigError
 from genrec.tokenizer.collisions import DeduplicationCode, UniqueAssignment
@@ -42,7 +44,7 @@ def test_error_falls_with_every_level_of_fitted_codebooks(generator: torch.Gener
     books = fit_codebooks(x, (16, 16, 16, 16), iterations=20, generator=generator)
     errors = error_by_depth(x, encode(x, books), books, lambda v: v)
     assert errors[0] == 1.0
-    assert all(later < earlier for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(errors))
 
 
 def test_error_is_the_share_of_variance_left() -> None:
