@@ -111,9 +111,7 @@ def train(
     if isinstance(model, RqVae):
         vectors = torch.from_numpy(described.vectors).to(runtime.device)
         model.to(runtime.device).start(vectors, torch.Generator().manual_seed(runtime.seed))
-        task = RqVaeTask(
-            model, vectors, batch_size=batch_size, iterations=iterations, seed=runtime.seed
-        )
+        task = RqVaeTask(model, vectors, batch_size=batch_size, iterations=iterations, seed=runtime.seed)
         resume_step = loop.resume_step(checkpoints, identity)
     trackers = open_trackers(
         folder, wandb=wandb_logging, name=f"{data.name}-tokenizer", resume_step=resume_step

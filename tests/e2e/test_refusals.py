@@ -14,7 +14,7 @@ from scripts_in_child import run
 from tiny_world import N_ITEMS, catalogue, payload, tree, walks
 
 TOKENIZER, DECODER = Path("out/custom/tokenizer"), Path("out/custom/decoder")
-Harm = Callable[[Path], None]
+Harm = Callable[[Path], object]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ def test_a_step_is_the_loss_of_its_batch_and_validation_is_the_judges() -> None:
     tree = CodeTree.of(np.arange(9)[:, None], (9,))
     model = Timeline(tree, embed_dim=8, width=8, heads=2, layers=1, max_length=6, dropout=0.0)
     histories = Histories(np.array([0, 4, 9]), np.arange(9, dtype=np.int32), 9)
-    plan = BatchPlan(histories, max_length=6, tokens=6, rows=4, seed=0)
+    plan = BatchPlan(histories, max_length=6, tokens=7, rows=4, seed=0)
     task = TimelineTask(model, plan, lambda: {"ndcg@10": 0.5})
     assert task.model is model
     for step in range(3):

@@ -137,6 +137,17 @@ def test_hybrid_without_the_dense_head_is_what_was_generated(
     assert_same(lists(HybridRecaller(model, weight=0.0, width=width), 10, masked), generated)
 
 
+def test_ties_of_the_hybrid_keep_the_order_of_generation(masked: bool) -> None:
+    model = trained(checkerboard(), 5)
+    assert model.dense is not None
+    with torch.no_grad():  # a dense head that knows nothing
+        for parameter in (*model.dense.key.parameters(), model.dense.bias.weight):
+            parameter.zero_()
+    generated = lists(GenerativeRecaller(model, width=12), 10, masked)
+    found = lists(HybridRecaller(model, weight=1.0, width=12), 10, masked)
+    np.testing.assert_array_equal(found.items, generated.items)
+
+
 def test_hybrid_with_the_dense_head_alone_is_embedding_recall(model: Timeline, masked: bool) -> None:
     embedding = lists(EmbeddingRecaller(model), 10, masked)
     found = lists(HybridRecaller(model, weight=1.0, width=N_ITEMS), 10, masked)

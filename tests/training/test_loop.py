@@ -116,6 +116,8 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
             trackers=Trackers(),
             identity="other",
         )
+    with pytest.raises(ArtifactError, match="another configuration"):
+        resume_step(Checkpoints(tmp_path), "other")
 
 
 def test_on_first_step_is_called_once_after_the_first_step(tmp_path: Path) -> None:
