@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genrec.generative.dropout import Dropout
 from genrec.generative.search import code_log_probs
 from genrec.generative.tree import CodeTree
 
@@ -25,7 +26,7 @@ class LevelHead(nn.Module):
             nn.LayerNorm(width),
             nn.Linear(width, 2 * width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(2 * width, width),
         )
         self.norm = nn.LayerNorm(width)

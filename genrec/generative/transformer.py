@@ -8,27 +8,26 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from genrec.errors import ConfigError
+from genrec.generative.dropout import Dropout
 
 
 class CausalAttention(nn.Module):
     """Multi-head self-attention in which a position sees itself and what came before.
 
     Histories are padded at the end, so causality alone keeps padding out of every real position and no
-    mask is needed: the fast kernels of `scaled_dot_product_attention` apply.
+    mask is needed; weights are not dropped out. So the fused kernels of `scaled_dot_product_attention` apply.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.dropout = dropout
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """X [B, T, D] -> [B, T, D]."""
         q, k, v = rearrange(self.qkv(x), "b t (three h d) -> three b h t d", three=3, h=self.heads)
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.out(rearrange(mixed, "b h t d -> b t (h d)"))  # type: ignore[no-any-return]
 
 
@@ -38,12 +37,12 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float, expansion: int = 4) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = CausalAttention(width, heads, dropout)
+        self.attention = CausalAttention(width, heads)
         self.feed_norm = nn.LayerNorm(width)
         self.feed = nn.Sequential(
             nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """X [B, T, D] -> [B, T, D]."""
@@ -61,7 +60,7 @@ class HistoryEncoder(nn.Module):
         heads: attention heads; must divide `width`.
         layers: number of blocks.
         max_length: T, longest history it reads.
-        dropout: on embeddings, attention and residual branches.
+        dropout: on embeddings and residual branches.
     """
 
     def __init__(self, width: int, heads: int, layers: int, max_length: int, dropout: float) -> None:
@@ -70,7 +69,7 @@ class HistoryEncoder(nn.Module):
             raise ConfigError(f"Timeline.width {width} must be a multiple of Timeline.heads {heads}")
         self.start = nn.Parameter(torch.randn(width) * 0.02)
         self.position = nn.Parameter(torch.randn(max_length + 1, width) * 0.02)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 

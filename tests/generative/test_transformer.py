@@ -51,7 +51,7 @@ def test_order_matters() -> None:
 
 def test_attention_is_softmax_over_what_came_before() -> None:
     torch.manual_seed(1)
-    layer = CausalAttention(D, heads=2, dropout=0.0).double().eval()
+    layer = CausalAttention(D, heads=2).double().eval()
     x = torch.randn(B, T, D, dtype=torch.float64)
     q, k, v = layer.qkv(x).split(D, dim=-1)
     mixed = torch.empty_like(x)
