@@ -8,6 +8,7 @@ continues where it was when the same command is given again.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,12 +29,10 @@ from genrec.generative.task import TimelineTask
 from genrec.generative.timeline import Timeline
 from genrec.generative.tree import CodeTree
 from genrec.recall.generative import recallers
-from genrec.tokenizer.store import load_ids
-from genrec.training import loop
-from genrec.training.checkpoint import Checkpoints
+from genrec.tokenizer.store import StoredIds, load_ids
+from genrec.training.job import Job
 from genrec.training.recipe import Recipe
 from genrec.training.runtime import Runtime
-from genrec.training.trackers import open_trackers
 
 UNRELATED = ("out", "wandb_*")  # bindings that change where results go, not what they are
 
@@ -93,7 +92,6 @@ def train(
     split = (splitter or LeaveOneOut())(data.interactions)
     stored = load_ids(Path(semantic_ids_path or f"out/{data.name}/tokenizer"), data.items)
     check_posters(poster_feature_path, [modality for modality, _ in stored.features.parts])
-    folder = stage_folder(out, data.name, "decoder")
     runtime.seed_everything()
     sizes = {
         "embed_dim": decoder_embed_dim,
@@ -116,56 +114,40 @@ def train(
         return judge(recallers(timeline, split.train, data.items, VALIDATION_WIDTH), cases)
 
     settings = recipe.settings(
-        iterations=iterations,
-        learning_rate=learning_rate,
-        epoch=plan.steps_per_epoch,
-        monitor=judge.monitor,
+        iterations=iterations, learning_rate=learning_rate, epoch=plan.steps_per_epoch, monitor=judge.monitor
     )
-    settings = recipe.settings(
-        iterations=iterations,
-        learning_rate=learning_rate,
-        epoch=plan.steps_per_epoch,
-        monitor=judge.monitor,
-    )
-    checkpoints = Checkpoints(folder / "checkpoints")
-    identity = text_hash(config.config_hash(UNRELATED) + data.content_hash + split.hash + stored.identity)
-    trackers = open_trackers(
-        folder,
-        wandb=wandb_logging,
+    job = Job(
+        stage_folder(out, data.name, "decoder"),
         name=f"{data.name}-decoder",
-        resume_step=loop.resume_step(checkpoints, identity),
-    )
-    trackers.configuration(config.full_text(), "config-full.gin")
-    result = loop.run(
-        TimelineTask(timeline, plan, validate),
-        recipe.optimizer(timeline, learning_rate),
-        settings,
+        identity=text_hash(config.config_hash(UNRELATED) + data.content_hash + split.hash + stored.identity),
         runtime=runtime,
-        checkpoints=checkpoints,
-        trackers=trackers,
-        identity=identity,
+        wandb=wandb_logging,
+        configuration=config.full_text(),
+        operative=config.operative_text,
     )
+    task = TimelineTask(timeline, plan, validate)
+    result = job.train(task, recipe.optimizer(timeline, learning_rate), settings)
     if runtime.is_main:
-        metrics = {f"valid/{name}": value for name, value in validate().items()}
-        metrics |= {
-            "time/train_seconds": result.seconds,
-            "train/best_step": float(result.best_step or result.step),
-        }
-        save_model(
-            folder,
-            timeline,
-            stored,
-            config=config.operative_text(),
-            config_hash=config.config_hash(UNRELATED),
-            metrics=metrics,
-            rerun=" ".join(["python", *sys.argv]),
-        )
-        write_json(folder / "metrics.json", metrics)
-        trackers.configuration(config.operative_text(), "config.gin")
-        trackers.table("decoder/validation", ["figure", "value"], [[k, v] for k, v in metrics.items()])
-        trackers.artifact(folder, "generative-model", "generative_model")
-        print(f"generative model in {folder}; {summary(metrics, judge.monitor)}")
-    trackers.close()
+        figures = {f"valid/{name}": value for name, value in validate().items()}
+        figures["time/train_seconds"] = result.seconds
+        figures["train/best_step"] = float(result.best_step or result.step)
+        write(timeline, stored, figures, job)
+        print(f"generative model in {job.folder}; {summary(figures, judge.monitor)}")
+
+
+def write(model: Timeline, ids: StoredIds, figures: Mapping[str, float], job: Job) -> None:
+    """Write the artifact and its figures, and hand both to the trackers."""
+    save_model(
+        job.folder,
+        model,
+        ids,
+        config=config.operative_text(),
+        config_hash=config.config_hash(UNRELATED),
+        metrics=figures,
+        rerun=shlex.join(["python", *sys.argv]),
+    )
+    write_json(job.folder / "metrics.json", figures)
+    job.finish(figures, "generative-model", "generative_model")
 
 
 def check_posters(path: str | None, modalities: list[str]) -> None:

@@ -7,6 +7,7 @@ Writes the artifact to `out/<dataset>/tokenizer/`, with `quality.html` and `metr
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from inspect import isclass, signature
@@ -20,7 +21,7 @@ from genrec import config
 from genrec.artifacts import input_ref, stage_folder, text_hash, write_json
 from genrec.data.load import load_dataset
 from genrec.data.splits import LeaveOneOut, Splitter
-from genrec.data.tables import ItemTable
+from genrec.data.tables import Dataset, ItemTable
 from genrec.errors import ConfigError
 from genrec.evaluation.page import write_page
 from genrec.evaluation.tokenizer_quality import TokenizerQuality, quality_section, readable_figures
@@ -33,11 +34,10 @@ from genrec.tokenizer.rqvae import RqVae
 from genrec.tokenizer.semantic_ids import SemanticIds, show
 from genrec.tokenizer.store import save_ids
 from genrec.tokenizer.task import RqVaeTask
-from genrec.training import loop
-from genrec.training.checkpoint import Checkpoints
+from genrec.training.job import Job
 from genrec.training.recipe import Recipe
 from genrec.training.runtime import Runtime
-from genrec.training.trackers import Trackers, open_trackers, read_curves
+from genrec.training.trackers import read_curves
 
 UNRELATED = ("out", "wandb_*")  # bindings that change where results go, not what they are
 
@@ -91,10 +91,10 @@ def train(
         out: output folder; out/<dataset>/tokenizer if not given.
     """
     runtime, recipe = runtime or Runtime(), recipe or Recipe(weight_decay=0.0)
+    assignment = assignment or Assignment()
     data = load_dataset(dataset, dataset_folder, dataset_split)
     events = (splitter or LeaveOneOut())(data.interactions).train
     described = build_features(features, data.items, events, poster_feature_path, vae_input_dim)
-    folder = stage_folder(out, data.name, "tokenizer")
     runtime.seed_everything()
     given = {
         "embed_dim": vae_embed_dim,
@@ -103,55 +103,59 @@ def train(
         "commitment_weight": commitment_weight,
     }
     model = make_tokenizer(tokenizer, described.width, given)
+    assignment.rule.check(model.sizes, len(data.items))
     settings = recipe.settings(iterations=iterations, learning_rate=learning_rate)
-    settings = recipe.settings(iterations=iterations, learning_rate=learning_rate)
-    checkpoints = Checkpoints(folder / "checkpoints")
+    task = start(model, described, runtime, batch_size, iterations) if isinstance(model, RqVae) else None
     identity = text_hash(config.config_hash(UNRELATED) + data.content_hash + described.digest)
-    task, resume_step = None, None
-    if isinstance(model, RqVae):
-        vectors = torch.from_numpy(described.vectors).to(runtime.device)
-        model.to(runtime.device).start(vectors, torch.Generator().manual_seed(runtime.seed))
-        task = RqVaeTask(model, vectors, batch_size=batch_size, iterations=iterations, seed=runtime.seed)
-        resume_step = loop.resume_step(checkpoints, identity)
-    trackers = open_trackers(
-        folder, wandb=wandb_logging, name=f"{data.name}-tokenizer", resume_step=resume_step
+    job = Job(
+        stage_folder(out, data.name, "tokenizer"),
+        name=f"{data.name}-tokenizer",
+        identity=identity if task else None,
+        runtime=runtime,
+        wandb=wandb_logging,
+        configuration=config.full_text(),
+        operative=config.operative_text,
     )
-    trackers.configuration(config.full_text(), "config-full.gin")
     if task is not None:
-        loop.run(
-            task,
-            recipe.optimizer(task.plain, learning_rate),
-            settings,
-            runtime=runtime,
-            checkpoints=checkpoints,
-            trackers=trackers,
-            identity=identity,
-        )
+        job.train(task, recipe.optimizer(task.plain, learning_rate), settings)
         task.plain.cpu()
     if runtime.is_main:
-        ids, tokenized = (assignment or Assignment())(model, described, data.items)
-        save_ids(
-            folder,
-            ids,
-            described,
-            data.items,
-            weights=model.weights(),
-            config=config.operative_text(),
-            config_hash=config.config_hash(UNRELATED),
-            dataset=input_ref(dataset, data.content_hash),
-            rerun=" ".join(["python", *sys.argv]),
-        )
-        write_json(
-            folder / "metrics.json", {f"tokenizer/{name}": value for name, value in ids.quality.items()}
-        )
-        page = write_page(
-            folder / "quality.html",
-            f"Semantic IDs of {data.name}: quality of the tokenizer",
-            [quality_section(describe(ids, tokenized, described, data.items, folder))],
-        )
-        report(trackers, folder, ids)
-        print(f"semantic ids of {len(ids)} items in {folder}; quality page: {page}")
-    trackers.close()
+        write(assignment, model, described, data, job)
+
+
+def start(
+    model: RqVae, features: ItemFeatures, runtime: Runtime, batch_size: int, iterations: int
+) -> RqVaeTask:
+    """The training of an RQ-VAE whose codebooks start from k-means++ on these features."""
+    vectors = torch.from_numpy(features.vectors).to(runtime.device)
+    task = RqVaeTask(model, vectors, batch_size=batch_size, iterations=iterations, seed=runtime.seed)
+    model.to(runtime.device).start(vectors, torch.Generator().manual_seed(runtime.seed))
+    return task
+
+
+def write(assignment: Assignment, model: Tokenizer, features: ItemFeatures, data: Dataset, job: Job) -> None:
+    """Assign the ids, and write the artifact, its figures and its page."""
+    ids, tokenized = assignment(model, features, data.items)
+    save_ids(
+        job.folder,
+        ids,
+        features,
+        data.items,
+        weights=model.weights(),
+        config=config.operative_text(),
+        config_hash=config.config_hash(UNRELATED),
+        dataset=input_ref(data.name, data.content_hash),
+        rerun=shlex.join(["python", *sys.argv]),
+    )
+    figures = {f"tokenizer/{name}": value for name, value in ids.quality.items()}
+    write_json(job.folder / "metrics.json", figures)
+    page = write_page(
+        job.folder / "quality.html",
+        f"Semantic IDs of {data.name}: quality of the tokenizer",
+        [quality_section(describe(ids, tokenized, features, data.items, job.folder))],
+    )
+    job.finish(figures, "semantic-ids", "semantic_ids")
+    print(f"semantic ids of {len(ids)} items in {job.folder}; quality page: {page}")
 
 
 def make_tokenizer(
@@ -188,15 +192,6 @@ def describe(
         losses=read_curves(folder / "metrics.jsonl", ("train/reconstruction", "train/quantisation")),
         examples={str(titles[i]): show(ids.codes[i]) for i in some},
     )
-
-
-def report(trackers: Trackers, folder: Path, ids: SemanticIds) -> None:
-    """Hand the figures and the artifact to the trackers."""
-    trackers.configuration(config.operative_text(), "config.gin")
-    trackers.table(
-        "tokenizer/quality", ["figure", "value"], [[name, value] for name, value in ids.quality.items()]
-    )
-    trackers.artifact(folder, "semantic-ids", "semantic_ids")
 
 
 if __name__ == "__main__":

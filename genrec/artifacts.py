@@ -275,3 +275,14 @@ def check_input(manifest: Manifest, folder: Path, name: str, identity: str) -> N
 def input_ref(path: Path | str, identity: str) -> dict[str, str]:
     """An entry of `inputs`."""
     return {"path": str(path), "hash": identity}
+
+
+def artifact_files(folder: Path) -> list[str]:
+    """Files of an artifact, and of artifacts below it that it was made from, relative to its folder."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    names = [MANIFEST, "config.gin", *(file["path"] for file in manifest["files"].values())]
+    for reference in manifest["inputs"].values():
+        below = folder / Path(reference["path"]).name
+        if (below / MANIFEST).exists():
+            names += [f"{below.name}/{name}" for name in artifact_files(below)]
+    return names

@@ -15,6 +15,7 @@ from genrec import artifacts
 from genrec.artifacts import (
     MANIFEST,
     Manifest,
+    artifact_files,
     atomic_path,
     check_input,
     file_hash,
@@ -264,3 +265,13 @@ def test_where_stages_write() -> None:
 def test_json_is_readable_by_people(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"title": "Amélie"})
     assert (tmp_path / "x.json").read_text(encoding="utf-8") == '{\n  "title": "Amélie"\n}\n'
+
+
+def test_files_of_an_artifact_and_of_those_below_it(tmp_path: Path) -> None:
+    below = save_artifact(tmp_path / "part", kind="part", payload={"b.json": "2"}, config="")
+    inputs = {"part": input_ref(tmp_path / "part", below.identity), "other": input_ref("elsewhere/x", "0")}
+    save_artifact(tmp_path, kind="whole", payload={"a.json": "1"}, config="", inputs=inputs)
+    names = artifact_files(tmp_path)
+    assert len(names) == len(set(names)) == 6
+    assert all((tmp_path / name).is_file() for name in names)
+    assert {Path(name).parent.name for name in names} == {"", "part"}

@@ -17,7 +17,7 @@ class Judge:
         k: cut-off of the figures.
         max_users: a random sample of this many users; None takes all.
         monitor: the figure that marks the best weights: `generative/ndcg@K`, `embedding/ndcg@K`, or
-            `mean/ndcg@K` over both.
+            `mean/ndcg@K` over both, with K the cut-off.
     """
 
     k: int = 10
@@ -27,6 +27,9 @@ class Judge:
     def __post_init__(self) -> None:
         if self.k < 1:
             raise ConfigError(f"Judge.k must be at least 1, got {self.k}")
+        known = [f"{m}/ndcg@{self.k}" for m in ("generative", "embedding", "mean")]
+        if self.monitor not in known:
+            raise ConfigError(f"Judge.monitor is {self.monitor!r}; choose one of {', '.join(known)}")
 
     def __call__(self, methods: Mapping[str, Recommender], cases: EvaluationSet) -> dict[str, float]:
         """Figures of every method: `<method>/ndcg@K`, `<method>/recall@K`, and the mean of the former."""

@@ -34,6 +34,11 @@ class Tokenized:
 class Tokenizer(Protocol):
     """Assigns codes to every item."""
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Codebook size of each level."""
+        ...
+
     def tokenize(self, vectors: Tensor, rule: CollisionRule) -> Tokenized:
         """Features float32 [N, D] -> codes."""
         ...

@@ -23,6 +23,10 @@ MAX_KEY = 2**63 - 1
 class CollisionRule(Protocol):
     """Turns latents and codebooks into unique codes."""
 
+    def check(self, sizes: Sequence[int], n_items: int) -> None:
+        """Raise ConfigError if codebooks of these sizes cannot hold so many items; asked before training."""
+        ...
+
     def __call__(self, latents: Tensor, codebooks: Sequence[Tensor]) -> tuple[Codes, tuple[int, ...]]:
         """Latents [N, D] -> (codes int32 [N, L or L + 1], codebook sizes)."""
         ...
@@ -55,6 +59,9 @@ def collision_rate(codes: NDArray[np.integer], sizes: Sequence[int]) -> float:
 class DeduplicationCode:
     """Appends one more code that counts the items of a colliding group (TIGER §3.1), in item order."""
 
+    def check(self, sizes: Sequence[int], n_items: int) -> None:
+        """Any number of items fits."""
+
     def __call__(self, latents: Tensor, codebooks: Sequence[Tensor]) -> tuple[Codes, tuple[int, ...]]:
         """Latents [N, D] -> (codes int32 [N, L + 1], codebook sizes)."""
         codes = encode(latents, codebooks).numpy().astype(np.int32)
@@ -77,14 +84,18 @@ class UniqueAssignment:
     without conflict keep their nearest codes.
     """
 
+    def check(self, sizes: Sequence[int], n_items: int) -> None:
+        """Every item needs a leaf."""
+        if prod(sizes) < n_items:
+            raise ConfigError(
+                f"{n_items} items do not fit into codebooks of {' x '.join(map(str, sizes))} codes; raise "
+                "the codebook size or the number of levels"
+            )
+
     def __call__(self, latents: Tensor, codebooks: Sequence[Tensor]) -> tuple[Codes, tuple[int, ...]]:
         """Latents [N, D] -> (codes int32 [N, L], codebook sizes)."""
         sizes = tuple(len(book) for book in codebooks)
-        if prod(sizes) < len(latents):
-            raise ConfigError(
-                f"{len(latents)} items do not fit into codebooks of {' x '.join(map(str, sizes))} codes; raise "
-                "the codebook size or the number of levels"
-            )
+        self.check(sizes, len(latents))
         residual = latents
         codes = np.zeros((len(latents), len(sizes)), dtype=np.int32)
         for level, book in enumerate(codebooks):

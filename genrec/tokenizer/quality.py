@@ -86,6 +86,8 @@ def quality(tokenized: Tokenized, genres: NDArray[np.float32]) -> dict[str, floa
         figures[f"perplexity/{level}"] = perplexity(counts)
         figures[f"dead/{level}"] = float((counts == 0).sum())
         figures[f"gini/{level}"] = gini(counts)
+        prefixes = np.unique(group_ids(learned[:, : level + 1], sizes))
+        figures[f"distinct/{level}"] = len(prefixes) / max(n_items, 1)
     groups = np.unique(group_ids(learned, sizes), return_counts=True)[1]
     figures["collision_rate_before"] = collision_rate(learned, sizes)
     figures["largest_group"] = float(groups.max(initial=0))
@@ -98,8 +100,15 @@ def quality(tokenized: Tokenized, genres: NDArray[np.float32]) -> dict[str, floa
     return figures
 
 
+SEPARATED = (
+    0.9  # share of items with a prefix of their own above which deeper levels have nothing left to say
+)
+
+
 def check_usage(figures: dict[str, float], sizes: Sequence[int], n_items: int, floor: float) -> None:
     """Raise TokenizerCollapse when a level uses fewer codes than `floor` of what the catalogue could fill.
+
+    A level below prefixes that tell nearly all items apart already has little to code, and is not looked at.
 
     Args:
         figures: what `quality` returned.
@@ -107,7 +116,7 @@ def check_usage(figures: dict[str, float], sizes: Sequence[int], n_items: int, f
     """
     for level, size in enumerate(sizes):
         usage = figures.get(f"usage/{level}")
-        if usage is None:
+        if usage is None or figures.get(f"distinct/{level - 1}", 0.0) > SEPARATED:
             continue
         used, possible = round(usage * size), min(size, n_items)
         if used < floor * possible:

@@ -29,8 +29,13 @@ class RandomIds:
                 "RandomIds.codebook_size must be at least 2 and RandomIds.n_levels at least 1, got "
                 f"{codebook_size} and {n_levels}"
             )
-        self.sizes = (codebook_size,) * n_levels
+        self.codebook_size, self.n_levels = codebook_size, n_levels
         self.seed = seed
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Codebook size of each level."""
+        return (self.codebook_size,) * self.n_levels
 
     def tokenize(self, vectors: Tensor, rule: CollisionRule) -> Tokenized:
         """Features [N, D] (only N is used) -> codes; there is no collision to handle."""

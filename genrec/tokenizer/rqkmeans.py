@@ -33,10 +33,15 @@ class RqKMeans:
             raise ConfigError(f"RqKMeans.n_levels must be at least 1, got {n_levels}")
         if iterations < 0:
             raise ConfigError(f"RqKMeans.iterations must not be negative, got {iterations}")
-        self.sizes = (codebook_size,) * n_levels
+        self.codebook_size, self.n_levels = codebook_size, n_levels
         self.iterations = iterations
         self.seed = seed
         self.codebooks: list[Tensor] = []
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Codebook size of each level."""
+        return (self.codebook_size,) * self.n_levels
 
     def tokenize(self, vectors: Tensor, rule: CollisionRule) -> Tokenized:
         """Features float32 [N, D] -> codes; the codebooks are fitted to these features."""

@@ -84,11 +84,11 @@ class WandbTracker:
 
     def artifact(self, folder: Path, name: str, kind: str, files: Sequence[str] | None = None) -> None:
         """A W&B artifact of files in a folder (None: all of them, not of folders below it)."""
-        paths = [folder / file for file in files] if files is not None else sorted(folder.iterdir())
+        names = sorted(path.name for path in folder.iterdir()) if files is None else files
         artifact = self._wandb.Artifact(re.sub(r"[^\w.-]", "-", name), type=kind)
-        for path in paths:
-            if path.is_file():
-                artifact.add_file(str(path), name=path.name)
+        for file in names:
+            if (folder / file).is_file():
+                artifact.add_file(str(folder / file), name=file)
         self._run.log_artifact(artifact)
 
     def close(self) -> None:

@@ -50,7 +50,7 @@ FITS = [
     ({"a": [1]}, Mapping[str, list[int]]),
     ("a", Literal["a", "b"]),
     (Colour.RED, Colour),
-    (object(), Any),
+    (print, Any),
     (3, Annotated[int, Field(gt=2)]),
     (made(parts.Mlp), parts.Mlp),
     (made(parts.Deep), parts.Mlp),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts_in_child import Trouble, run
-from tiny_world import payload
+from tiny_world import manifest
 
 
 def test_an_offline_run_holds_figures_configuration_and_artifacts(fresh: Path) -> None:
@@ -22,7 +22,12 @@ def test_an_offline_run_holds_figures_configuration_and_artifacts(fresh: Path) -
         }
     )
     for script, leaf, stage, said in (
-        ("train_rqvae.py", "rqvae.gin", "tokenizer", (b"semantic-ids", b"codes", b"tokenizer-quality")),
+        (
+            "train_rqvae.py",
+            "rqvae.gin",
+            "tokenizer",
+            (b"semantic-ids", b"codes", b"semantic_ids-figures", b"features-"),
+        ),
         ("train_decoder.py", "decoder.gin", "decoder", (b"generative-model", b"model", b"ndcg@10")),
     ):
         outcome = run(script, leaf, "train.wandb_logging = True", folder=fresh, trouble=alone)
@@ -33,5 +38,5 @@ def test_an_offline_run_holds_figures_configuration_and_artifacts(fresh: Path) -
         for word in (b"train/loss", b"train.learning_rate", b"config-full.gin", b"config.gin", *said):
             assert word in content, word
         copies = {path.read_bytes() for path in (folder / "wandb" / "artifacts").rglob("*") if path.is_file()}
-        stored = [next(folder.glob(f"{Path(name).stem}-????????*")) for name in payload(folder)]
+        stored = [folder / file["path"] for file in manifest(folder)["files"].values()]
         assert {path.read_bytes() for path in (*stored, folder / "manifest.json")} <= copies

@@ -147,3 +147,13 @@ def test_semantic_ids_bring_alike_items_together_and_random_ids_do_not() -> None
 def test_the_floor_is_a_share(floor: float) -> None:
     with pytest.raises(ConfigError, match=r"Assignment\.min_usage must be in \[0, 1\]"):
         Assignment(min_usage=floor)
+
+
+def test_a_level_below_prefixes_that_separate_all_items_is_no_collapse() -> None:
+    codes = np.stack([np.arange(20), np.zeros(20, np.int64)], axis=1).astype(np.int32)
+    figures = quality(Tokenized(codes, (20, 20), codes), np.ones((20, 1), np.float32))
+    check_usage(figures, (20, 20), 20, floor=0.25)
+    halved = codes // [2, 1]
+    figures = quality(Tokenized(codes, (20, 20), halved.astype(np.int32)), np.ones((20, 1), np.float32))
+    with pytest.raises(TokenizerCollapse, match="level 1"):
+        check_usage(figures, (20, 20), 20, floor=0.25)
