@@ -16,10 +16,10 @@ from pathlib import Path
 import gin
 
 from genrec import config
-from genrec.artifacts import stage_folder, text_hash, write_json
+from genrec.artifacts import input_ref, stage_folder, text_hash, write_json
 from genrec.data.histories import Histories
 from genrec.data.load import load_dataset
-from genrec.data.splits import LeaveOneOut, Splitter
+from genrec.data.splits import LeaveOneOut, Split, Splitter
 from genrec.errors import ConfigError
 from genrec.evaluation.judge import Judge
 from genrec.evaluation.protocol import evaluation_set
@@ -90,7 +90,7 @@ def train(
     runtime, recipe, judge = runtime or Runtime(), recipe or Recipe(), judge or Judge()
     data = load_dataset(dataset, dataset_folder, dataset_split)
     split = (splitter or LeaveOneOut())(data.interactions)
-    stored = load_ids(Path(semantic_ids_path or f"out/{data.name}/tokenizer"), data.items)
+    stored = load_ids(Path(semantic_ids_path or f"out/{data.name}/tokenizer"), data.items, split.hash)
     check_posters(poster_feature_path, [modality for modality, _ in stored.features.parts])
     runtime.seed_everything()
     sizes = {
@@ -131,11 +131,11 @@ def train(
         figures = {f"valid/{name}": value for name, value in validate().items()}
         figures["time/train_seconds"] = result.seconds
         figures["train/best_step"] = float(result.best_step or result.step)
-        write(timeline, stored, figures, job)
+        write(timeline, stored, split, figures, job)
         print(f"generative model in {job.folder}; {summary(figures, judge.monitor)}")
 
 
-def write(model: Timeline, ids: StoredIds, figures: Mapping[str, float], job: Job) -> None:
+def write(model: Timeline, ids: StoredIds, split: Split, figures: Mapping[str, float], job: Job) -> None:
     """Write the artifact and its figures, and hand both to the trackers."""
     save_model(
         job.folder,
@@ -143,6 +143,7 @@ def write(model: Timeline, ids: StoredIds, figures: Mapping[str, float], job: Jo
         ids,
         config=config.operative_text(),
         config_hash=config.config_hash(UNRELATED),
+        split=input_ref(split.protocol, split.hash),
         metrics=figures,
         rerun=shlex.join(["python", *sys.argv]),
     )

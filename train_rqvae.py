@@ -20,7 +20,7 @@ import torch
 from genrec import config
 from genrec.artifacts import input_ref, stage_folder, text_hash, write_json
 from genrec.data.load import load_dataset
-from genrec.data.splits import LeaveOneOut, Splitter
+from genrec.data.splits import LeaveOneOut, Split, Splitter
 from genrec.data.tables import Dataset, ItemTable
 from genrec.errors import ConfigError
 from genrec.evaluation.page import write_page
@@ -93,8 +93,8 @@ def train(
     runtime, recipe = runtime or Runtime(), recipe or Recipe(weight_decay=0.0)
     assignment = assignment or Assignment()
     data = load_dataset(dataset, dataset_folder, dataset_split)
-    events = (splitter or LeaveOneOut())(data.interactions).train
-    described = build_features(features, data.items, events, poster_feature_path, vae_input_dim)
+    split = (splitter or LeaveOneOut())(data.interactions)
+    described = build_features(features, data.items, split.train, poster_feature_path, vae_input_dim)
     runtime.seed_everything()
     given = {
         "embed_dim": vae_embed_dim,
@@ -120,7 +120,7 @@ def train(
         job.train(task, recipe.optimizer(task.plain, learning_rate), settings)
         task.plain.cpu()
     if runtime.is_main:
-        write(assignment, model, described, data, job)
+        write(assignment, model, described, data, split, job)
 
 
 def start(
@@ -133,7 +133,9 @@ def start(
     return task
 
 
-def write(assignment: Assignment, model: Tokenizer, features: ItemFeatures, data: Dataset, job: Job) -> None:
+def write(
+    assignment: Assignment, model: Tokenizer, features: ItemFeatures, data: Dataset, split: Split, job: Job
+) -> None:
     """Assign the ids, and write the artifact, its figures and its page."""
     ids, tokenized = assignment(model, features, data.items)
     save_ids(
@@ -145,6 +147,7 @@ def write(assignment: Assignment, model: Tokenizer, features: ItemFeatures, data
         config=config.operative_text(),
         config_hash=config.config_hash(UNRELATED),
         dataset=input_ref(data.name, data.content_hash),
+        split=input_ref(split.protocol, split.hash),
         rerun=shlex.join(["python", *sys.argv]),
     )
     figures = {f"tokenizer/{name}": value for name, value in ids.quality.items()}

@@ -13,41 +13,36 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import gin
-import numpy as np
 
 import genrec
 from genrec import config
 from genrec.artifacts import MANIFEST, stage_folder, write_text
+from genrec.bench import (
+    WEIGHTS,
+    Bench,
+    K,
+    index_losses,
+    level_accuracy,
+    model_methods,
+    search_widths,
+    tokenizer_quality,
+)
 from genrec.data.load import load_dataset
-from genrec.data.recommendations import Recommendations
-from genrec.data.splits import LeaveOneOut, Part, Split, Splitter
+from genrec.data.splits import LeaveOneOut, Splitter
 from genrec.data.tables import ItemTable
 from genrec.errors import ConfigError
-from genrec.evaluation.comparison import Comparison, compare, text_table
-from genrec.evaluation.diagnostics import IndexLoss, LevelAccuracy, SearchWidth
-from genrec.evaluation.metrics import accuracy
-from genrec.evaluation.protocol import EvaluationSet, evaluation_set
-from genrec.evaluation.protocol import evaluate as judge
+from genrec.evaluation.comparison import Comparison, text_table
 from genrec.evaluation.report import ReportData, RunFacts, write_all
-from genrec.evaluation.tokenizer_quality import TokenizerQuality, readable_figures
-from genrec.features.base import ItemFeatures
 from genrec.generative.store import load_model
 from genrec.generative.timeline import Timeline
 from genrec.recall.base import Recaller
-from genrec.recall.generative import EmbeddingRecaller, GenerativeRecaller, HybridRecaller
-from genrec.recall.probe import agreement, by_width, level_hits, timed
+from genrec.recall.generative import GenerativeRecaller, HybridRecaller
 from genrec.recall.vector_index import VectorIndex
-from genrec.tokenizer.quality import genre_matrix, purity_by_depth, usage_counts
 from genrec.tokenizer.store import StoredIds, load_ids
 from genrec.training.runtime import Runtime
 from genrec.training.trackers import open_trackers
-
-K = 10  # cut-off of headline figures
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the dense head in the hybrid, tried on validation
-R = TypeVar("R", bound=Recaller)
 
 
 @gin.configurable
@@ -103,12 +98,12 @@ def evaluate(
     data = load_dataset(dataset, dataset_folder, dataset_split)
     split = (splitter or LeaveOneOut())(data.interactions)
     home = Path("out") / data.name
-    stored = load_ids(Path(semantic_ids_path or home / "tokenizer"), data.items)
-    model = load_model(Path(decoder_path or home / "decoder"), stored).to(runtime.device)
+    stored = load_ids(Path(semantic_ids_path or home / "tokenizer"), data.items, split.hash)
+    model = load_model(Path(decoder_path or home / "decoder"), stored, split.hash).to(runtime.device)
     bench = Bench(split, data.items, stored.features, tuple(ks), max_users)
     methods = model_methods(model, bench, width)
     methods |= recallers
-    control = load_control(control_ids_path, control_path, home, data.items)
+    control = load_control(control_ids_path, control_path, home, data.items, split.hash)
     if control is not None:
         methods["random-ids"] = GenerativeRecaller(control.to(runtime.device), width=width)
     valid = bench.run(methods, "valid", maskings=(True,))
@@ -140,140 +135,14 @@ def evaluate(
     print(f"{split}\n\n{text_table(test, K)}\n\nreport: {page}")
 
 
-class Bench:
-    """Everything the methods are judged with: one split, one catalogue, one set of cut-offs."""
-
-    def __init__(
-        self,
-        split: Split,
-        items: ItemTable,
-        features: ItemFeatures,
-        ks: tuple[int, ...],
-        max_users: int | None,
-    ) -> None:
-        self.split, self.items, self.features, self.ks, self.max_users = split, items, features, ks, max_users
-        self.fit_seconds: dict[str, float] = {}
-
-    def cases(self, part: Part) -> EvaluationSet:
-        """Users and targets of a part."""
-        return evaluation_set(self.split, part, self.max_users)
-
-    def fit(self, recaller: R, part: Part) -> R:
-        """Fit to what may be known when `part` is judged."""
-        return recaller.fit(self.split.before(part), self.items, self.features)
-
-    def run(self, methods: Mapping[str, Recaller], part: Part, maskings: Sequence[bool]) -> Comparison:
-        """Fit every method and judge it under every masking."""
-        cases = self.cases(part)
-        evaluations = []
-        for name, recaller in methods.items():
-            started = time.perf_counter()
-            self.fit(recaller, part)
-            self.fit_seconds[name] = time.perf_counter() - started
-            for masked in maskings:
-                print(f"{part}: {name}, {'masked' if masked else 'unmasked'}", file=sys.stderr)
-                evaluations.append(
-                    judge(recaller, cases, self.ks, method=name, masked=masked, vectors=self.features.vectors)
-                )
-        return compare(evaluations, part)
-
-    def ndcg(self, lists: Recommendations, part: Part) -> float:
-        """NDCG at the headline cut-off."""
-        cases = self.cases(part)
-        return float(accuracy(cases.hits(lists), cases.n_targets, (K,))[f"ndcg@{K}"].mean())
-
-
-def model_methods(model: Timeline, bench: Bench, width: int) -> dict[str, Recaller]:
-    """The ways in which the model recalls; the hybrid's weight is the best of `WEIGHTS` on validation."""
-    methods: dict[str, Recaller] = {"generative": GenerativeRecaller(model, width=width)}
-    if model.dense is None:
-        return methods
-    methods["embedding"] = EmbeddingRecaller(model)
-    cases = bench.cases("valid")
-    hybrids = [HybridRecaller(model, weight=weight, width=max(width, 2 * K)) for weight in WEIGHTS]
-    ndcg = [bench.ndcg(bench.fit(hybrid, "valid").recommend(cases.users, K), "valid") for hybrid in hybrids]
-    methods["hybrid"] = hybrids[int(np.argmax(ndcg))]
-    return methods
-
-
-def load_control(ids_path: str | None, path: str | None, home: Path, items: ItemTable) -> Timeline | None:
+def load_control(
+    ids_path: str | None, path: str | None, home: Path, items: ItemTable, split_hash: str
+) -> Timeline | None:
     """The decoder on random ids, or None where neither is given and the conventional one does not exist."""
     ids_folder, folder = Path(ids_path or home / "tokenizer-random"), Path(path or home / "decoder-random")
     if path is None and not (folder / MANIFEST).exists():
         return None
-    return load_model(folder, load_ids(ids_folder, items))
-
-
-def search_widths(model: Timeline, bench: Bench, widths: Sequence[int]) -> list[SearchWidth]:
-    """Exact search against beams on the test users."""
-    users = bench.cases("test").users
-    found = by_width(bench.fit(GenerativeRecaller(model), "test"), users, K, widths)
-    exact = found[None].lists
-    return [
-        SearchWidth(
-            width=beam,
-            ndcg=bench.ndcg(one.lists, "test"),
-            found=agreement(one.lists, exact),
-            seconds=1000 * one.seconds / len(users),
-        )
-        for beam, one in found.items()
-    ]
-
-
-def level_accuracy(model: Timeline, bench: Bench) -> list[LevelAccuracy]:
-    """Accuracy of the greedy code per level, given a right or a wrong prefix."""
-    cases = bench.cases("test")
-    hits = level_hits(
-        bench.fit(GenerativeRecaller(model), "test"), cases.users[cases.target_rows], cases.target_items
-    )
-    levels = []
-    for level, (correct, right) in enumerate(zip(hits.correct.T, hits.on_track.T, strict=True), start=1):
-        n_right, n_wrong = int(right.sum()), int((~right).sum())
-        levels.append(
-            LevelAccuracy(
-                level=level,
-                right=float(correct[right].mean()) if n_right else float("nan"),
-                n_right=n_right,
-                wrong=float(correct[~right].mean()) if n_wrong else None,
-                n_wrong=n_wrong,
-            )
-        )
-    return levels
-
-
-def index_losses(model: Timeline, bench: Bench, indices: Mapping[str, VectorIndex]) -> list[IndexLoss]:
-    """Each approximate index against the exact dot product."""
-    if model.dense is None or not indices:
-        return []
-    users = bench.cases("test").users
-    exact = timed(bench.fit(EmbeddingRecaller(model), "test"), users, K)
-    losses = []
-    for name, index in indices.items():
-        one = timed(bench.fit(EmbeddingRecaller(model, index=index), "test"), users, K)
-        losses.append(
-            IndexLoss(
-                name=name,
-                ndcg=bench.ndcg(one.lists, "test"),
-                exact_ndcg=bench.ndcg(exact.lists, "test"),
-                found=agreement(one.lists, exact.lists),
-                seconds=1000 * one.seconds / len(users),
-                exact_seconds=1000 * exact.seconds / len(users),
-            )
-        )
-    return losses
-
-
-def tokenizer_quality(stored: StoredIds, items: ItemTable) -> TokenizerQuality:
-    """What the report says about the semantic ids."""
-    ids, genres = stored.ids, genre_matrix(items)
-    shuffled = np.random.default_rng(0).permutation(ids.codes)
-    return TokenizerQuality(
-        name=f"{ids.tokenizer}, codebooks {' x '.join(map(str, ids.sizes))}, features {stored.features.encoder}",
-        figures=readable_figures(ids.quality),
-        usage=usage_counts(ids.codes, ids.sizes),
-        purity={"genre similarity": purity_by_depth(ids.codes, ids.sizes, genres)[1:-1]},
-        purity_by_chance={"genre similarity": purity_by_depth(shuffled, ids.sizes, genres)[1:-1]},
-    )
+    return load_model(folder, load_ids(ids_folder, items, split_hash), split_hash)
 
 
 def settings(methods: Mapping[str, Recaller], stored: StoredIds, model: Timeline) -> dict[str, str]:

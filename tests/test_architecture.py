@@ -25,6 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "rerank": set(),
     "evaluation": {"data"},
     "pipeline": {"data", "features", "tokenizer", "generative", "recall", "ranking", "rerank", "evaluation"},
+    "bench": {"data", "features", "tokenizer", "generative", "recall", "evaluation"},
     "training": set(),
 }
 LEAVES = {"errors", "topk", "artifacts", "__version__"}  # imported by every room, import only each other

@@ -33,10 +33,15 @@ def save_model(
     *,
     config: str,
     config_hash: str,
+    split: Mapping[str, str],
     metrics: Mapping[str, float],
     rerun: str,
 ) -> Manifest:
-    """Write weights and settings; the codes and features they belong to stay in the tokenizer's artifact."""
+    """Write weights and settings; the codes and features they belong to stay in the tokenizer's artifact.
+
+    Args:
+        split: reference (`genrec.artifacts.input_ref`) of the split whose training part the model learned.
+    """
     return save_artifact(
         folder,
         kind=KIND,
@@ -46,20 +51,32 @@ def save_model(
         },
         config=config,
         config_hash=config_hash,
-        inputs={"semantic_ids": input_ref(ids.folder, ids.identity)},
+        inputs={"semantic_ids": input_ref(ids.folder, ids.identity), "split": split},
         metrics=metrics,
         rerun=rerun,
     )
 
 
-def load_model(folder: Path, ids: StoredIds, *, rerun: str = "python train_decoder.py CONFIG") -> Timeline:
+def load_model(
+    folder: Path,
+    ids: StoredIds,
+    split_hash: str | None = None,
+    *,
+    rerun: str = "python train_decoder.py CONFIG",
+) -> Timeline:
     """Read a model, in eval mode.
 
+    Args:
+        split_hash: the split that it will be judged with: a model that learned from another one may have seen
+            the test events. None for use outside an experiment.
+
     Raises:
-        ArtifactError: missing, damaged, or trained on other semantic ids than `ids`.
+        ArtifactError: missing, damaged, or trained on other semantic ids than `ids` or another split.
     """
     manifest = read_manifest(folder, KIND, rerun=rerun)
     check_input(manifest, folder, "semantic_ids", ids.identity)
+    if split_hash is not None:
+        check_input(manifest, folder, "split", split_hash)
     settings = load_json(folder, manifest, "settings.json")
     try:
         model = Timeline(CodeTree.of(ids.ids.codes, ids.ids.sizes), model_features(ids), **settings)

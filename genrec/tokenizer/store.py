@@ -47,6 +47,7 @@ def save_ids(
     config: str,
     config_hash: str,
     dataset: Mapping[str, str],
+    split: Mapping[str, str],
     rerun: str,
 ) -> Manifest:
     """Write `codes.npy`, the weights, the ids as readable CSV, and the features into a folder below.
@@ -56,6 +57,7 @@ def save_ids(
 
     Args:
         dataset: reference of the dataset (`genrec.artifacts.input_ref`).
+        split: reference of the split whose training part the encoders could learn from.
     """
     below = folder / f"features-{features.digest[:8]}"
     stored = save_features(features, below, config=config, inputs={"dataset": dataset}, rerun=rerun)
@@ -69,7 +71,7 @@ def save_ids(
         },
         config=config,
         config_hash=config_hash,
-        inputs={"dataset": dataset, "item_features": input_ref(below, stored.identity)},
+        inputs={"dataset": dataset, "split": split, "item_features": input_ref(below, stored.identity)},
         metrics=ids.quality,
         facts={"sizes": list(ids.sizes), "tokenizer": ids.tokenizer, "catalogue": ids.catalogue},
         rerun=rerun,
@@ -80,11 +82,21 @@ def save_ids(
     return manifest
 
 
-def load_ids(folder: Path, items: ItemTable, *, rerun: str = "python train_rqvae.py CONFIG") -> StoredIds:
+def load_ids(
+    folder: Path,
+    items: ItemTable,
+    split_hash: str | None = None,
+    *,
+    rerun: str = "python train_rqvae.py CONFIG",
+) -> StoredIds:
     """Read and verify what `save_ids` wrote.
 
+    Args:
+        split_hash: the split that they will be judged with; ids made from the training part of another one may
+            have seen its test events. None for use outside an experiment.
+
     Raises:
-        ArtifactError: missing, damaged, stale, or made for another catalogue.
+        ArtifactError: missing, damaged, stale, or made for another catalogue or split.
     """
     manifest = read_manifest(folder, KIND, rerun=rerun)
     facts = manifest.facts
@@ -93,6 +105,8 @@ def load_ids(folder: Path, items: ItemTable, *, rerun: str = "python train_rqvae
             f"the semantic ids in {folder} were made for another catalogue than this one of {len(items)} items; "
             f"run `{manifest.rerun}` again"
         )
+    if split_hash is not None:
+        check_input(manifest, folder, "split", split_hash)
     below = folder / Path(manifest.inputs.get("item_features", {}).get("path", "features")).name
     features_manifest = read_manifest(below, FEATURES_KIND, rerun=manifest.rerun)
     check_input(manifest, folder, "item_features", features_manifest.identity)

@@ -133,6 +133,18 @@ def test_the_same_command_gives_the_same_figures(metrics: dict[str, float], trai
     }
 
 
+def test_a_split_that_leaks_is_refused(trained: Path) -> None:
+    other = ("import genrec.data.splits as splits", "evaluate.splitter = @splits.RandomSplit()")
+    refused = run(
+        "experiments/evaluate_recall.py",
+        "configs/recall_custom.gin",
+        *RECALL,
+        *other,
+        folder=trained,
+    )
+    assert "was made from split" in refused.refusal
+
+
 def test_recommend_prints_history_and_titles(trained: Path) -> None:
     done = run(
         "experiments/recommend.py",

@@ -57,6 +57,7 @@ def save(folder: Path, stored: StoredIds) -> Timeline:
         stored,
         config="a = 1\n",
         config_hash="h",
+        split={"path": "loo", "hash": "s0"},
         metrics={"valid/x": 0.5},
         rerun="python again",
     )
@@ -78,6 +79,13 @@ def test_other_semantic_ids_are_refused(tmp_path: Path, stored: StoredIds) -> No
     save(tmp_path, stored)
     with pytest.raises(ArtifactError, match=r"made from semantic_ids identity.*run `python again` again"):
         load_model(tmp_path, replace(stored, identity="others"))
+
+
+def test_a_model_that_learned_from_another_split_is_refused(tmp_path: Path, stored: StoredIds) -> None:
+    save(tmp_path, stored)
+    load_model(tmp_path, stored, "s0")
+    with pytest.raises(ArtifactError, match=r"made from split s0.*run `python again` again"):
+        load_model(tmp_path, stored, "s1")
 
 
 def test_damaged_weights_are_refused(tmp_path: Path, stored: StoredIds) -> None:

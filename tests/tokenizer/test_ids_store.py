@@ -41,6 +41,7 @@ def save(folder: Path, *, seed: int = 0, tokenizer: Tokenizer | None = None) -> 
         config="train.x = 1\n",
         config_hash="c0",
         dataset={"path": "tiny", "hash": "d0"},
+        split={"path": "loo", "hash": "s0"},
         rerun="python train_rqvae.py tiny.gin",
     )
 
@@ -235,3 +236,12 @@ def test_weights_are_stored_contiguously(tmp_path: Path) -> None:
     manifest = save(tmp_path, tokenizer=tokenizer)
     books = load_tensors(tmp_path, manifest, "tokenizer.safetensors")
     assert torch.equal(books["codebooks.1"], tokenizer.codebooks[1])
+
+
+def test_ids_that_saw_another_split_are_refused(tmp_path: Path) -> None:
+    save(tmp_path)
+    load_ids(tmp_path, ITEMS, "s0")
+    with pytest.raises(
+        ArtifactError, match=r"made from split s0.*run `python train_rqvae.py tiny.gin` again"
+    ):
+        load_ids(tmp_path, ITEMS, "s1")
