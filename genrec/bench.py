@@ -28,6 +28,7 @@ from genrec.tokenizer.store import StoredIds
 
 K = 10  # cut-off of headline figures
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the dense head in the hybrid, tried on validation
+PROBED = 1_000  # users that exhaustive search is shown on; it scores the whole catalogue for each
 R = TypeVar("R", bound=Recaller)
 
 
@@ -45,9 +46,10 @@ class Bench:
         self.split, self.items, self.features, self.ks, self.max_users = split, items, features, ks, max_users
         self.fit_seconds: dict[str, float] = {}
 
-    def cases(self, part: Part) -> EvaluationSet:
-        """Users and targets of a part."""
-        return evaluation_set(self.split, part, self.max_users)
+    def cases(self, part: Part, at_most: int | None = None) -> EvaluationSet:
+        """Users and targets of a part, or of a random sample of its users."""
+        limits = [limit for limit in (self.max_users, at_most) if limit is not None]
+        return evaluation_set(self.split, part, min(limits, default=None))
 
     def fit(self, recaller: R, part: Part) -> R:
         """Fit to what may be known when `part` is judged."""
@@ -70,10 +72,10 @@ class Bench:
                 )
         return compare(evaluations, part)
 
-    def ndcg(self, lists: Recommendations, part: Part) -> float:
-        """NDCG at the headline cut-off."""
-        cases = self.cases(part)
-        return float(accuracy(cases.hits(lists), cases.n_targets, (K,))[f"ndcg@{K}"].mean())
+
+def ndcg(lists: Recommendations, cases: EvaluationSet) -> float:
+    """NDCG at the headline cut-off."""
+    return float(accuracy(cases.hits(lists), cases.n_targets, (K,))[f"ndcg@{K}"].mean())
 
 
 def model_methods(model: Timeline, bench: Bench, width: int) -> dict[str, Recaller]:
@@ -84,22 +86,22 @@ def model_methods(model: Timeline, bench: Bench, width: int) -> dict[str, Recall
     methods["embedding"] = EmbeddingRecaller(model)
     cases = bench.cases("valid")
     hybrids = [HybridRecaller(model, weight=weight, width=max(width, 2 * K)) for weight in WEIGHTS]
-    ndcg = [bench.ndcg(bench.fit(hybrid, "valid").recommend(cases.users, K), "valid") for hybrid in hybrids]
-    methods["hybrid"] = hybrids[int(np.argmax(ndcg))]
+    judged = [ndcg(bench.fit(hybrid, "valid").recommend(cases.users, K), cases) for hybrid in hybrids]
+    methods["hybrid"] = hybrids[int(np.argmax(judged))]
     return methods
 
 
 def search_widths(model: Timeline, bench: Bench, widths: Sequence[int]) -> list[SearchWidth]:
-    """Exact search against beams on the test users."""
-    users = bench.cases("test").users
-    found = by_width(bench.fit(GenerativeRecaller(model), "test"), users, K, widths)
+    """Exact search, which scores every item, against beams, on a sample of test users."""
+    cases = bench.cases("test", PROBED)
+    found = by_width(bench.fit(GenerativeRecaller(model), "test"), cases.users, K, widths)
     exact = found[None].lists
     return [
         SearchWidth(
             width=beam,
-            ndcg=bench.ndcg(one.lists, "test"),
+            ndcg=ndcg(one.lists, cases),
             found=agreement(one.lists, exact),
-            seconds=1000 * one.seconds / len(users),
+            seconds=1000 * one.seconds / len(cases.users),
         )
         for beam, one in found.items()
     ]
@@ -130,19 +132,19 @@ def index_losses(model: Timeline, bench: Bench, indices: Mapping[str, VectorInde
     """Each approximate index against the exact dot product."""
     if model.dense is None or not indices:
         return []
-    users = bench.cases("test").users
-    exact = timed(bench.fit(EmbeddingRecaller(model), "test"), users, K)
+    cases = bench.cases("test")
+    exact = timed(bench.fit(EmbeddingRecaller(model), "test"), cases.users, K)
     losses = []
     for name, index in indices.items():
-        one = timed(bench.fit(EmbeddingRecaller(model, index=index), "test"), users, K)
+        one = timed(bench.fit(EmbeddingRecaller(model, index=index), "test"), cases.users, K)
         losses.append(
             IndexLoss(
                 name=name,
-                ndcg=bench.ndcg(one.lists, "test"),
-                exact_ndcg=bench.ndcg(exact.lists, "test"),
+                ndcg=ndcg(one.lists, cases),
+                exact_ndcg=ndcg(exact.lists, cases),
                 found=agreement(one.lists, exact.lists),
-                seconds=1000 * one.seconds / len(users),
-                exact_seconds=1000 * exact.seconds / len(users),
+                seconds=1000 * one.seconds / len(cases.users),
+                exact_seconds=1000 * exact.seconds / len(cases.users),
             )
         )
     return losses

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.bench import WEIGHTS, Bench, K, index_losses, level_accuracy, model_methods, search_widths
+from genrec.bench import WEIGHTS, Bench, K, index_losses, level_accuracy, model_methods, ndcg, search_widths
 from genrec.data.splits import LeaveOneOut, Split
 from genrec.data.tables import Dataset
 from genrec.features.metadata import Genres
@@ -50,10 +50,11 @@ def test_methods_are_fitted_to_what_precedes_the_part(bench: Bench, split: Split
 def test_the_hybrids_weight_is_the_best_on_validation(bench: Bench, model: Timeline) -> None:
     hybrid = model_methods(model, bench, 20)["hybrid"]
     assert isinstance(hybrid, HybridRecaller)
-    users = bench.cases("valid").users
+    cases = bench.cases("valid")
     tried = {
-        weight: bench.ndcg(
-            bench.fit(HybridRecaller(model, weight=weight, width=20), "valid").recommend(users, K), "valid"
+        weight: ndcg(
+            bench.fit(HybridRecaller(model, weight=weight, width=20), "valid").recommend(cases.users, K),
+            cases,
         )
         for weight in WEIGHTS
     }
@@ -65,7 +66,7 @@ def test_probes_agree_with_the_metrics(bench: Bench, model: Timeline) -> None:
     assert [one.width for one in widths] == [K, 20, None]
     cases = bench.cases("test")
     exact = bench.fit(GenerativeRecaller(model, exact=True), "test").recommend(cases.users, K)
-    assert widths[-1].ndcg == pytest.approx(bench.ndcg(exact, "test"))
+    assert widths[-1].ndcg == pytest.approx(ndcg(exact, cases))
     assert widths[-1].found == 1.0
     levels = level_accuracy(model, bench)
     assert levels[0].n_right == len(cases.target_items)
