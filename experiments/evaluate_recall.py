@@ -127,7 +127,8 @@ def evaluate(
         tokenizer=tokenizer_quality(stored, data.items),
     )
     extra = {f"tokenizer/{name}": value for name, value in stored.ids.quality.items()}
-    extra["memory/peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    extra["memory/peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
     extra |= {f"time/fit/{name}": seconds for name, seconds in bench.fit_seconds.items()}
     page = write_all(folder, report, [valid], extra)
     write_text(folder / "config.gin", config.operative_text())

@@ -263,12 +263,11 @@ def check_input(manifest: Manifest, folder: Path, name: str, identity: str) -> N
         name: the input's name in the manifest.
         identity: hash of that input as loaded now.
     """
-    made_from = manifest.inputs.get(name, {}).get("hash", "")
-    if made_from != identity:
+    recorded = manifest.inputs.get(name, {"path": "unknown", "hash": "unknown"})
+    if recorded["hash"] != identity:
         raise ArtifactError(
-            f"the {manifest.kind} in {folder} was made from {name} {made_from[:8] or '(unknown)'}, but "
-            f"{manifest.inputs.get(name, {}).get('path', name)} now holds {identity[:8]}; run "
-            f"`{manifest.rerun or 'the stage'}` again"
+            f"the {manifest.kind} in {folder} was made from {name} {recorded['hash'][:8]} ({recorded['path']}), but "
+            f"here it is {identity[:8]}; run `{manifest.rerun or 'the stage'}` again or use that {name}"
         )
 
 

@@ -251,9 +251,11 @@ def test_objects_are_never_pickled(tmp_path: Path) -> None:
 def test_an_input_that_changed(tmp_path: Path) -> None:
     manifest = save(tmp_path, inputs={"ids": input_ref("out/ids", "1" * 64)})
     check_input(manifest, tmp_path, "ids", "1" * 64)
-    with pytest.raises(ArtifactError, match=r"made from ids 11111111, but out/ids now holds 22222222; run"):
+    with pytest.raises(
+        ArtifactError, match=r"made from ids 11111111 \(out/ids\), but here it is 22222222; run"
+    ):
         check_input(manifest, tmp_path, "ids", "2" * 64)
-    with pytest.raises(ArtifactError, match=r"made from features \(unknown\)"):
+    with pytest.raises(ArtifactError, match=r"made from features unknown"):
         check_input(manifest, tmp_path, "features", "2" * 64)
 
 

@@ -30,15 +30,18 @@ class Recaller(Protocol):
 
 
 class ScoringRecaller(ABC):
-    """Base of recallers that can score the whole catalogue: owns history masking, ties and batches.
+    """Base of recallers that can score the whole catalogue: owns history masking, cold users, ties and batches.
 
-    A subclass implements `_fit` and `_score`; both may use `self.histories`.
+    A subclass implements `_fit` and `_score`; both may use `self.histories`. Users without a history get the
+    most popular items, for `_score` knows nothing of them.
 
     Args:
         batch_size: users scored at once; changes memory, never results.
     """
 
     histories: Histories
+    personal = True
+    """Whether scores depend on the user; where they do not, users without a history get them too."""
 
     def __init__(self, batch_size: int = 256) -> None:
         if batch_size < 1:
@@ -49,6 +52,7 @@ class ScoringRecaller(ABC):
         """Learn from training events, sorted by (user, time)."""
         self.histories = Histories.of(train)
         self._ranks = tie_ranks(train.n_items)
+        self._popular = torch.from_numpy(train.item_counts().astype(np.float32))  # [N]
         self._fit(train, items, features)
         return self
 
@@ -67,6 +71,8 @@ class ScoringRecaller(ABC):
         self, users: NDArray[np.int32], k: int, exclude_seen: bool
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         scores = torch.from_numpy(np.array(self._score(users), dtype=np.float32))  # [B, N], own copy
+        if self.personal:
+            scores[torch.from_numpy(self.histories.lengths[users] == 0)] = self._popular
         if exclude_seen:
             row, item = self.histories.rows(users)
             scores[torch.from_numpy(row), torch.from_numpy(item.astype(np.int64))] = -torch.inf

@@ -17,6 +17,8 @@ SECONDS_PER_DAY = 86_400
 class Popularity(ScoringRecaller):
     """Items by their number of training events."""
 
+    personal = False
+
     def _fit(self, train: Interactions, items: ItemTable, features: ItemFeatures | None) -> None:
         self.weights = train.item_counts().astype(np.float32)  # [N]
 
@@ -35,6 +37,8 @@ class RecentPopularity(ScoringRecaller):
         half_life_share: used without; 0.25 halves the weight for every quarter of a history.
         batch_size: users scored at once.
     """
+
+    personal = False
 
     def __init__(
         self, half_life_days: float = 30.0, half_life_share: float = 0.25, batch_size: int = 256

@@ -12,6 +12,7 @@ from genrec.data.histories import Histories
 from genrec.data.tables import NO_TIMESTAMP, Interactions
 from genrec.errors import ConfigError
 from genrec.recall import itemknn
+from genrec.recall.base import ScoringRecaller
 from genrec.recall.ease import Ease, ease_weights
 from genrec.recall.history import history_matrix
 from genrec.recall.itemknn import ItemKnn, nearest
@@ -185,3 +186,11 @@ def test_ease_refuses_a_catalogue_that_would_not_fit_and_says_how_much_it_needs(
 def test_bad_settings_are_named(make: object, argument: str) -> None:
     with pytest.raises(ConfigError, match=argument):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("recaller", [ItemKnn(), Ease(l2=1.0)], ids=["itemknn", "ease"])
+def test_a_cold_user_gets_what_is_popular(recaller: ScoringRecaller) -> None:
+    users, items = np.array([0, 0, 0, 1, 1, 2], np.int32), np.array([4, 2, 0, 4, 2, 4], np.int32)
+    train = Interactions(users, items, n_users=4, n_items=6)
+    lists = recaller.fit(train, catalogue(6)).recommend(np.array([3], np.int32), 3)
+    assert lists.items[0].tolist() == [4, 2, 0]
