@@ -100,26 +100,22 @@ def quality(tokenized: Tokenized, genres: NDArray[np.float32]) -> dict[str, floa
     return figures
 
 
-SEPARATED = (
-    0.9  # share of items with a prefix of their own above which deeper levels have nothing left to say
-)
-
-
 def check_usage(figures: dict[str, float], sizes: Sequence[int], n_items: int, floor: float) -> None:
     """Raise TokenizerCollapse when a level uses fewer codes than `floor` of what the catalogue could fill.
 
-    A level below prefixes that tell nearly all items apart already has little to code, and is not looked at.
+    Items that the levels above tell apart already need no code of their own: only the others count as what a
+    level could fill, and a deeper level for which few are left is not judged.
 
     Args:
         figures: what `quality` returned.
         floor: share in 0..1 of min(codebook size, items).
     """
+    separated = 0.0  # distinct prefixes per item
     for level, size in enumerate(sizes):
-        usage = figures.get(f"usage/{level}")
-        if usage is None or figures.get(f"distinct/{level - 1}", 0.0) > SEPARATED:
-            continue
-        used, possible = round(usage * size), min(size, n_items)
-        if used < floor * possible:
+        used = round(figures[f"usage/{level}"] * size)
+        possible = min(size, round(n_items * (1 - separated)))
+        separated = figures[f"distinct/{level}"]
+        if used < floor * possible and (level == 0 or possible >= floor * size):
             raise TokenizerCollapse(
                 f"level {level} of the tokenizer uses {used} of {possible} codes (floor {floor:.0%}): check that "
                 "the item features differ between items, train longer, lower the learning rate, use the "

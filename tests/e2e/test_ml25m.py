@@ -14,7 +14,7 @@ from genrec.generative.store import load_model
 from genrec.tokenizer.store import load_ids
 
 GENRES = [*(f"Genre{letter}" for letter in "ABCDEFGHIJKLMNOPQRS"), "(no genres listed)"]
-N_MOVIES = 1000
+N_MOVIES = 300
 LEAVES = {
     "configs/rqvae_ml25m.gin": {
         "vae_input_dim": 2068,

@@ -98,12 +98,14 @@ def test_usage_counts_keep_dead_codes() -> None:
 
 def test_the_alarm_names_level_and_numbers() -> None:
     with pytest.raises(TokenizerCollapse, match=r"level 1 .* uses 3 of 64 codes \(floor 25%\): .*RqKMeans"):
-        check_usage({"usage/0": 1.0, "usage/1": 3 / 64}, (64, 64), 1000, 0.25)
+        check_usage(
+            {"usage/0": 1.0, "distinct/0": 0.064, "usage/1": 3 / 64, "distinct/1": 0.1}, (64, 64), 1000, 0.25
+        )
 
 
 @pytest.mark.parametrize(("used", "items", "floor"), [(16, 1000, 0.25), (3, 12, 0.25), (1, 1000, 0.0)])
 def test_no_alarm_where_no_more_codes_were_asked_for(used: int, items: int, floor: float) -> None:
-    check_usage({"usage/0": used / 64}, (64,), items, floor)
+    check_usage({"usage/0": used / 64, "distinct/0": 0.1}, (64,), items, floor)
 
 
 @pytest.mark.parametrize("rule", [Assignment(), Assignment(DeduplicationCode())])
@@ -157,3 +159,10 @@ def test_a_level_below_prefixes_that_separate_all_items_is_no_collapse() -> None
     figures = quality(Tokenized(codes, (20, 20), halved.astype(np.int32)), np.ones((20, 1), np.float32))
     with pytest.raises(TokenizerCollapse, match="level 1"):
         check_usage(figures, (20, 20), 20, floor=0.25)
+
+
+def test_a_deeper_level_with_little_left_to_tell_apart_is_not_judged() -> None:
+    figures = {"usage/0": 0.4, "distinct/0": 0.85, "usage/1": 2 / 256, "distinct/1": 0.9}
+    check_usage(figures, (256, 256), 120, floor=0.25)
+    with pytest.raises(TokenizerCollapse, match="level 1 .* uses 2 of 256"):
+        check_usage(figures, (256, 256), 12_000, floor=0.25)
