@@ -164,5 +164,5 @@ def test_a_level_below_prefixes_that_separate_all_items_is_no_collapse() -> None
 def test_a_deeper_level_with_little_left_to_tell_apart_is_not_judged() -> None:
     figures = {"usage/0": 0.4, "distinct/0": 0.85, "usage/1": 2 / 256, "distinct/1": 0.9}
     check_usage(figures, (256, 256), 120, floor=0.25)
-    with pytest.raises(TokenizerCollapse, match="level 1 .* uses 2 of 256"):
+    with pytest.raises(TokenizerCollapse, match=r"level 1 .* uses 2 of 256"):
         check_usage(figures, (256, 256), 12_000, floor=0.25)
