@@ -65,7 +65,8 @@ distclean: clean  ## clean, and remove .venv
 	$(PIP) install -e ".[$(EXTRAS)]"
 	@mkdir -p $(@D) && touch $@
 
-# Stages of the demo. Stamps, because a trainer that finds its work done leaves its artifact untouched.
+# Stages of the demo. Where code or settings have changed, the decoders start anew instead of refusing to resume.
+# Stamps, because a trainer that finds its work done leaves its artifact untouched.
 # The two chains are independent: the model and its random-id control train side by side, each on half the
 # cores, because two jobs of one thread get more done than one job of two.
 dataset/ml-100k/.done: .venv/.installed
@@ -74,6 +75,7 @@ dataset/ml-100k/.done: .venv/.installed
 
 $(OUT)/.tokenizer: dataset/ml-100k/.done $(CODE)
 	$(PY) train_rqvae.py configs/rqvae_ml100k.gin
+	@rm -rf $(OUT)/decoder/checkpoints
 	@mkdir -p $(@D) && touch $@
 
 $(OUT)/.decoder: $(OUT)/.tokenizer
@@ -82,6 +84,7 @@ $(OUT)/.decoder: $(OUT)/.tokenizer
 
 $(OUT)/.random: dataset/ml-100k/.done $(CODE)
 	$(PY) train_rqvae.py configs/random_ml100k.gin
+	@rm -rf $(OUT)/decoder-random/checkpoints
 	@mkdir -p $(@D) && touch $@
 
 $(OUT)/.decoder-random: $(OUT)/.random
