@@ -3,7 +3,7 @@
     python experiments/evaluate_recall.py configs/recall_ml100k.gin
 
 Writes `metrics.json`, `metrics.csv` and the self-contained `report.html` to `out/<dataset>/recall/`. Settings
-are chosen on validation; the test part is read once.
+are chosen on validation; the test part only judges.
 """
 
 from __future__ import annotations

@@ -188,24 +188,3 @@ def beyond_accuracy(
             defined = spread[~np.isnan(spread)]
             found[f"ild@{k}"] = float(defined.mean()) if len(defined) else float("nan")
     return found
-
-
-def ranks_of_targets(
-    scores: NDArray[np.floating], targets: NDArray[np.integer], ranks: NDArray[np.integer]
-) -> NDArray[np.int64]:
-    """Place of each row's target when the whole catalogue is sorted by score, 1 is best: int64 [U].
-
-    Equal scores are ordered by `ranks`, as in `genrec.topk`, so a model that scores all items alike gets the
-    places of a random order and not the first.
-
-    Args:
-        scores: [U, N], no NaN (a NaN would compare as behind everything and win).
-        targets: [U], in `0..N-1`.
-        ranks: [N], distinct; see `genrec.topk.tie_ranks`.
-    """
-    if np.isnan(scores).any():
-        raise ValueError("scores hold NaN, so the places of targets are undefined")
-    own = np.take_along_axis(scores, targets[:, None].astype(np.int64), axis=1)  # [U, 1]
-    ahead = (scores > own) | ((scores == own) & (ranks[None, :] < ranks[targets][:, None]))
-    places: NDArray[np.int64] = 1 + ahead.sum(axis=1, dtype=np.int64)
-    return places

@@ -54,7 +54,9 @@ class ItemFeatures:
     @property
     def digest(self) -> str:
         """Hash of vectors and present mask, hex."""
-        return hashlib.sha256(self.vectors.tobytes() + self.present.tobytes()).hexdigest()
+        digest = hashlib.sha256(np.ascontiguousarray(self.vectors).data)
+        digest.update(np.ascontiguousarray(self.present).data)
+        return digest.hexdigest()
 
     @property
     def width(self) -> int:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -96,12 +96,6 @@ class Checkpoints:
         """The progress of a checkpoint, without restoring anything."""
         read = self._read(name)
         return None if read is None else read[0]["progress"]
-
-    def clear(self) -> None:
-        """Remove all checkpoints and what killed runs left of them."""
-        for name in get_args(Name):
-            self.path(name).unlink(missing_ok=True)
-            self._remove_leftovers(name)
 
     def _remove_leftovers(self, name: Name) -> None:
         for path in self.folder.glob(f".{name}-*.safetensors"):

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from genrec.errors import ConfigError
 from genrec.evaluation import metrics
-from genrec.topk import tie_ranks
 
 KS = (1, 3, 5, 9)
 
@@ -128,31 +127,3 @@ def test_cut_offs_are_positive_whole_numbers(ks: tuple[int, ...]) -> None:
 
 def test_cut_offs_come_sorted_and_distinct() -> None:
     assert metrics.check_ks([20, 5, np.int64(10), 5]) == (5, 10, 20)
-
-
-@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 99))
-@settings(max_examples=80, deadline=None)
-def test_places_equal_a_sort(n_items: int, n_users: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    scores = rng.integers(0, 4, (n_users, n_items)).astype(np.float32)  # many ties
-    ranks = rng.permutation(n_items)
-    targets = rng.integers(0, n_items, n_users)
-    places = metrics.ranks_of_targets(scores, targets, ranks)
-    for user in range(n_users):
-        order = sorted(range(n_items), key=lambda item: (-scores[user, item], ranks[item]))
-        assert places[user] == order.index(targets[user]) + 1
-
-
-def test_constant_scores_do_not_win() -> None:
-    """A model that knows nothing gets the places of a random order, whichever items are the targets."""
-    n_items = 1000
-    ranks = tie_ranks(n_items).numpy()
-    for targets in (np.arange(500), np.arange(500, 1000)):
-        places = metrics.ranks_of_targets(np.zeros((500, n_items), np.float32), targets, ranks)
-        assert abs(places.mean() - 500) < 5 * 289 / math.sqrt(500)
-        assert (places <= 10).mean() < 0.03
-
-
-def test_nan_scores_are_refused() -> None:
-    with pytest.raises(ValueError, match="NaN"):
-        metrics.ranks_of_targets(np.array([[np.nan, 1.0]]), np.array([0]), np.arange(2))

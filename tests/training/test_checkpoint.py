@@ -165,15 +165,6 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_else(
     assert checkpoints.progress("last") == {"step": 1}
 
 
-def test_clear_removes_checkpoints_and_leftovers_and_nothing_else(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save("last", model=model(), optimizer=None, progress={})
-    for name in (".best-abc.safetensors", "model-12345678.safetensors"):
-        (tmp_path / name).write_bytes(b"")
-    checkpoints.clear()
-    assert [path.name for path in tmp_path.iterdir()] == ["model-12345678.safetensors"]
-
-
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: (

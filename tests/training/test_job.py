@@ -65,6 +65,7 @@ def test_another_identity_is_refused_before_anything_is_written(tmp_path: Path) 
 def test_a_job_without_training_ignores_checkpoints(tmp_path: Path) -> None:
     trained(job(tmp_path))
     job(tmp_path, identity=None)
+    assert (tmp_path / "metrics.jsonl").read_text() == ""  # it starts anew instead of resuming
 
 
 def test_the_end_hands_over_the_figures(tmp_path: Path) -> None:
