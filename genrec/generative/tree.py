@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genrec.errors import DataError
+from genrec.tokenizer.collisions import group_ids
 
 DENSE_ENTRIES = 1 << 20  # a level gets a child table while nodes x codes stays below this: 4 MB
 
@@ -31,68 +32,77 @@ class CodeTree:
         sizes: codebook size K_l of each level.
         child_start: L tensors int32 [n_d + 1]; children of node i of depth d are
             `child_start[d][i]:child_start[d][i + 1]` of depth d + 1.
-        child_code: L tensors int32 [n_{d+1}]; the code that leads to each node of depth d + 1.
+        padded_code: L tensors int32 [n_{d+1} + F_d]; the code that leads to each node of depth d + 1, and
+            zeros, so that F_d codes can be read from any node on.
         child_table: for the first levels, int32 [n_d, K_d]: child by code or -1; None where too large.
         leaf_item: int32 [N]; item of each leaf.
-        item_path: int32 [N, L]; node of depth 1 .. L of each item.
+        item_path: int32 [N, L]; node of depth 1 .. L of each item; its columns are contiguous.
         leaf_count: L tensors int32 [n_{d+1}]; items below each node of depth d + 1.
         fanout: most children of any node of depth 0 .. L - 1.
+        shared_ids: whether any two items have the same id.
     """
 
     sizes: tuple[int, ...]
     child_start: tuple[Tensor, ...]
-    child_code: tuple[Tensor, ...]
+    padded_code: tuple[Tensor, ...]
     child_table: tuple[Tensor | None, ...]
     leaf_item: Tensor
     item_path: Tensor
     leaf_count: tuple[Tensor, ...]
     fanout: tuple[int, ...]
+    shared_ids: bool
 
     @classmethod
     def of(cls, codes: NDArray[np.integer], sizes: tuple[int, ...]) -> Self:
-        """Build from codes [N, L].
+        """Build from codes [N, L], of any number of levels.
 
         Raises:
-            DataError: no items, codes outside their codebooks, or codes too long for a 63-bit key.
+            DataError: no items, or codes outside their codebooks.
         """
         _check(codes, sizes)
         n_items, n_levels = codes.shape
-        key = np.zeros(n_items, dtype=np.int64)
-        for level, size in enumerate(sizes):
-            key = key * size + codes[:, level]
-        order = np.argsort(key, kind="stable")
-        key = key[order]
-
-        starts, child_codes, tables, counts, fanout = [], [], [], [], []
-        path = np.empty((n_items, n_levels), dtype=np.int32)
-        parent_of_row = np.zeros(n_items, dtype=np.int32)  # node of depth d of each sorted item
-        n_parents = 1
+        order = _order(group_ids(codes, sizes))
+        starts, padded, tables, counts, fanout = [], [], [], [], []
+        path = np.empty((n_levels, n_items), dtype=np.int32)
+        node, code = np.empty((2, n_items), dtype=np.int32)  # of the items in the tree's order
+        new = np.zeros(n_items, dtype=bool)  # whether a sorted item has another prefix than the one before it
+        new[0] = True
+        heads = np.zeros(1, dtype=np.int32)  # first sorted item of each node of depth `level`
+        shared_ids = False
         for level in range(n_levels):
-            new = np.ones(n_items, dtype=bool)
-            if level < n_levels - 1:
-                prefix = key // prod(sizes[level + 1 :])
-                new[1:] = prefix[1:] != prefix[:-1]
-            first = np.flatnonzero(new).astype(np.int32)  # first sorted item of each node of depth level + 1
-            node_of_row = (np.cumsum(new) - 1).astype(np.int32)
-            parents = parent_of_row[first]
-            children = np.bincount(parents, minlength=n_parents)
-            starts.append(np.concatenate([[0], np.cumsum(children)]).astype(np.int32))
-            code = codes[order[first], level].astype(np.int32)
-            child_codes.append(code)
-            tables.append(_child_table(parents, code, n_parents, sizes[level]))
-            counts.append(np.diff(np.append(first, n_items)).astype(np.int32))
-            fanout.append(int(children.max()))
-            path[order, level] = node_of_row
-            parent_of_row, n_parents = node_of_row, len(first)
+            np.take(codes[:, level].astype(np.int32, copy=False), order, out=code, mode="clip")
+            new[1:] |= code[1:] != code[:-1]
+            if level == n_levels - 1:
+                shared_ids = not new.all()
+                new[:] = True  # a leaf for every item
+            np.cumsum(new, out=node)
+            node -= 1
+            start = np.append(node[heads], node[-1] + 1).astype(np.int32)
+            heads = np.flatnonzero(new).astype(np.int32)
+            width = int(np.diff(start).max())
+            starts.append(start)
+            padded.append(np.concatenate([code[heads], np.zeros(width, dtype=np.int32)]))
+            tables.append(_child_table(start, code[heads], sizes[level]))
+            counts.append(np.diff(heads, append=np.int32(n_items)))
+            fanout.append(width)
+            path[level][order] = node
         return cls(
             sizes=tuple(sizes),
             child_start=tuple(map(torch.from_numpy, starts)),
-            child_code=tuple(map(torch.from_numpy, child_codes)),
+            padded_code=tuple(map(torch.from_numpy, padded)),
             child_table=tuple(None if table is None else torch.from_numpy(table) for table in tables),
             leaf_item=torch.from_numpy(order.astype(np.int32)),
-            item_path=torch.from_numpy(path),
+            item_path=torch.from_numpy(path).T,
             leaf_count=tuple(map(torch.from_numpy, counts)),
             fanout=tuple(fanout),
+            shared_ids=shared_ids,
+        )
+
+    @cached_property
+    def child_code(self) -> tuple[Tensor, ...]:
+        """L tensors int32 [n_{d+1}]: the code that leads to each node of depth d + 1."""
+        return tuple(
+            code[: len(code) - width] for code, width in zip(self.padded_code, self.fanout, strict=True)
         )
 
     @property
@@ -105,9 +115,14 @@ class CodeTree:
         """L."""
         return len(self.sizes)
 
+    def codes(self) -> Tensor:
+        """The ids it was built from: int64 [N, L]."""
+        levels = [code[self.item_path[:, level].long()] for level, code in enumerate(self.child_code)]
+        return torch.stack(levels, dim=1).long()
+
     def n_nodes(self, depth: int) -> int:
         """Number of nodes of a depth, 1 for the root's."""
-        return 1 if depth == 0 else len(self.child_code[depth - 1])
+        return 1 if depth == 0 else len(self.leaf_count[depth - 1])
 
     @property
     def nbytes(self) -> int:
@@ -115,7 +130,7 @@ class CodeTree:
         tables = [table for table in self.child_table if table is not None]
         tensors = [
             *self.child_start,
-            *self.child_code,
+            *self.padded_code,
             *tables,
             self.leaf_item,
             self.item_path,
@@ -123,17 +138,38 @@ class CodeTree:
         ]
         return sum(tensor.nbytes for tensor in tensors)
 
+    def is_complete(self, depth: int) -> bool:
+        """Whether every node of a depth has a child for every code (and so in the order of codes)."""
+        return self.n_nodes(depth + 1) == self.n_nodes(depth) * self.sizes[depth] and not (
+            self.shared_ids and depth == self.n_levels - 1
+        )
+
+    def child_range(self, depth: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Children of nodes [...] of a depth: nodes `first` to `stop - 1` of the next, int64 [...] each."""
+        bounds = self.child_start[depth]
+        return bounds[nodes].long(), bounds[nodes + 1].long()
+
+    def missing(self, depth: int, nodes: Tensor) -> Tensor:
+        """Where nodes [...] of a depth have fewer children than the depth's fanout F: bool [..., F]."""
+        first, stop = self.child_range(depth, nodes)
+        return torch.arange(self.fanout[depth], device=nodes.device) >= (stop - first)[..., None]
+
+    def child_codes(self, depth: int, nodes: Tensor) -> Tensor:
+        """Codes of the children of nodes int64 [...] of a depth: int32 [..., F], anything where missing."""
+        first = self.child_start[depth][nodes]
+        runs = self.padded_code[depth].unfold(0, self.fanout[depth], 1)  # a view: F codes from each node on
+        return runs.index_select(0, first.flatten()).view(*nodes.shape, -1)
+
     def children(self, depth: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Children of nodes [...] of a depth.
+        """Children of nodes int64 [...] of a depth.
 
         Returns:
             (child int64 [..., F], exists bool [..., F]) with F the depth's fanout; the width is the same for every
             call, and where a child does not exist its index is 0.
         """
-        bounds = self.child_start[depth]
-        first = bounds[nodes].long()
+        first, _ = self.child_range(depth, nodes)
+        exists = ~self.missing(depth, nodes)
         child = first[..., None] + torch.arange(self.fanout[depth], device=nodes.device)
-        exists = child < bounds[nodes + 1].long()[..., None]
         return torch.where(exists, child, 0), exists
 
     def valid_codes(self, depth: int, nodes: Tensor) -> Tensor:
@@ -141,8 +177,8 @@ class CodeTree:
         table = self.child_table[depth]
         if table is not None:
             return table[nodes] >= 0
-        child, exists = self.children(depth, nodes)
-        code = torch.where(exists, self.child_code[depth][child].long(), self.sizes[depth])
+        code = self.child_codes(depth, nodes).long()
+        code = code.masked_fill_(self.missing(depth, nodes), self.sizes[depth])
         valid = torch.zeros(*nodes.shape, self.sizes[depth] + 1, dtype=torch.bool, device=nodes.device)
         return valid.scatter_(-1, code, True)[..., :-1]  # the last column took the children that do not exist
 
@@ -151,30 +187,40 @@ class CodeTree:
         return CodeTree(
             sizes=self.sizes,
             child_start=tuple(map(change, self.child_start)),
-            child_code=tuple(map(change, self.child_code)),
+            padded_code=tuple(map(change, self.padded_code)),
             child_table=tuple(None if table is None else change(table) for table in self.child_table),
             leaf_item=change(self.leaf_item),
             item_path=change(self.item_path),
             leaf_count=tuple(map(change, self.leaf_count)),
             fanout=self.fanout,
+            shared_ids=self.shared_ids,
         )
 
 
 def _check(codes: NDArray[np.integer], sizes: tuple[int, ...]) -> None:
     if codes.ndim != 2 or codes.shape[1] != len(sizes) or not codes.size:
         raise DataError(f"a tree needs codes of shape [items, {len(sizes)}], got {list(codes.shape)}")
-    if prod(sizes) >= 2**63:
-        raise DataError(f"ids of codebooks {sizes} do not fit into 63 bits; use fewer or smaller codebooks")
     if codes.min() < 0 or (codes >= np.array(sizes)).any():
         raise DataError(f"codes lie outside their codebooks of sizes {sizes}; tokenize again")
 
 
-def _child_table(
-    parents: NDArray[np.int32], code: NDArray[np.int32], n_parents: int, size: int
-) -> NDArray[np.int32] | None:
+def _order(key: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Items by ascending key, equal keys by ascending item; the keys are lost."""
+    bits = len(key).bit_length()
+    if int(key.max()) >= 1 << (63 - bits):
+        return np.argsort(key, kind="stable")
+    key <<= bits
+    key |= np.arange(len(key))  # sorting values is several times faster than sorting indices
+    key.sort()
+    key &= (1 << bits) - 1
+    return key
+
+
+def _child_table(start: NDArray[np.int32], code: NDArray[np.int32], size: int) -> NDArray[np.int32] | None:
     """Child by (parent, code), -1 where there is none; None where the table would be too large."""
+    n_parents = len(start) - 1
     if n_parents * size > DENSE_ENTRIES:
         return None
     table = np.full((n_parents, size), -1, dtype=np.int32)
-    table[parents, code] = np.arange(len(code), dtype=np.int32)
+    table[np.repeat(np.arange(n_parents), np.diff(start)), code] = np.arange(len(code), dtype=np.int32)
     return table

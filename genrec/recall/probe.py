@@ -43,7 +43,10 @@ def by_width(
     found: dict[int | None, Timed] = {}
     for width in (*widths, None):
         probe = GenerativeRecaller(
-            generative.model, width=width or 1, exact=width is None, batch_size=generative.batch_size
+            generative.model,
+            width=width or 1,
+            search="branch-and-bound" if width is None else "beam",
+            batch_size=generative.batch_size,
         )
         probe.histories = generative.histories
         found[width] = timed(probe, users, k)
@@ -77,7 +80,7 @@ def level_hits(
     greedy = GenerativeRecaller(generative.model, width=1, batch_size=generative.batch_size)
     greedy.histories = generative.histories
     items = greedy.recommend(users, 1).items[:, 0]
-    codes = generative.model.codes.cpu().numpy()
+    codes = generative.model.tree.codes().cpu().numpy()
     correct = (codes[items] == codes[targets]) & (items >= 0)[:, None]
     before = np.cumprod(correct, axis=1).astype(bool)
     on_track = np.concatenate([np.ones((len(users), 1), dtype=bool), before[:, :-1]], axis=1)

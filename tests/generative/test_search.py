@@ -7,8 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
-from trees import Ids, TableScorer, ids
+from trees import Ids, TableScorer, histories, ids
 
 from genrec.errors import ConfigError
 from genrec.generative.search import beam_search, exact_log_probs, exact_search, tie_rank
@@ -19,32 +18,23 @@ SEEDS = st.integers(0, 2**32 - 1)
 ROWS = 3
 
 
-def histories(tree: CodeTree, seed: int) -> tuple[Tensor, Tensor]:
-    """Items that each request has seen: nothing, some (one of them twice), and everything."""
-    rng = np.random.default_rng(seed)
-    some = rng.integers(0, tree.n_items, size=int(rng.integers(1, tree.n_items + 1)))
-    item = np.concatenate([some, some[:1], np.arange(tree.n_items)])
-    row = np.repeat([1, 2], [len(some) + 1, tree.n_items])
-    return torch.from_numpy(row), torch.from_numpy(item)
-
-
 @given(made=ids(), seed=SEEDS, over_tree=st.booleans(), ties=st.booleans())
 def test_exact_log_probs_are_those_of_the_definition(
     made: Ids, seed: int, over_tree: bool, ties: bool
 ) -> None:
-    tree, scorer = CodeTree.of(made.codes, made.sizes), TableScorer.random(made.sizes, ROWS, seed, ties=ties)
-    found = exact_log_probs(scorer, tree, over_tree=over_tree)
-    expected = [
-        [scorer.log_prob(made, row, item, over_tree) for item in range(tree.n_items)] for row in range(ROWS)
-    ]
+    tree = CodeTree.of(made.codes, made.sizes)
+    scorer = TableScorer.random(tree, ROWS, seed, ties=ties, over_tree=over_tree)
+    found = exact_log_probs(scorer, tree)
+    expected = [[scorer.log_prob(made, row, item) for item in range(tree.n_items)] for row in range(ROWS)]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @given(made=ids(distinct=True), seed=SEEDS)
 def test_probabilities_of_all_items_add_up_to_one(made: Ids, seed: int) -> None:
-    tree, scorer = CodeTree.of(made.codes, made.sizes), TableScorer.random(made.sizes, ROWS, seed)
-    torch.testing.assert_close(exact_log_probs(scorer, tree).exp().sum(1), torch.ones(ROWS))
-    assert (exact_log_probs(scorer, tree, over_tree=False).exp().sum(1) <= 1 + 1e-5).all()
+    tree = CodeTree.of(made.codes, made.sizes)
+    over_tree, over_codes = (TableScorer.random(tree, ROWS, seed, over_tree=one) for one in (True, False))
+    torch.testing.assert_close(exact_log_probs(over_tree, tree).exp().sum(1), torch.ones(ROWS))
+    assert (exact_log_probs(over_codes, tree).exp().sum(1) <= 1 + 1e-5).all()
 
 
 @given(
@@ -58,17 +48,18 @@ def test_probabilities_of_all_items_add_up_to_one(made: Ids, seed: int) -> None:
 def test_wide_beam_equals_exact_equals_brute_force(
     made: Ids, seed: int, over_tree: bool, ties: bool, masked: bool, k: int
 ) -> None:
-    tree, scorer = CodeTree.of(made.codes, made.sizes), TableScorer.random(made.sizes, ROWS, seed, ties=ties)
+    tree = CodeTree.of(made.codes, made.sizes)
+    scorer = TableScorer.random(tree, ROWS, seed, ties=ties, over_tree=over_tree)
     row, item = histories(tree, seed)
     closed = ClosedNodes.of(tree, row, item) if masked else None
-    exact = exact_search(scorer, tree, k=k, closed=closed, over_tree=over_tree)
-    beam = beam_search(scorer, tree, width=tree.n_items, k=k, closed=closed, over_tree=over_tree)
+    exact = exact_search(scorer, tree, k=k, closed=closed)
+    beam = beam_search(scorer, tree, width=tree.n_items, k=k, closed=closed)
     assert torch.equal(beam[0], exact[0])
     assert torch.equal(beam[1], exact[1])
     for request in range(ROWS):
         seen = set(item[row == request].tolist()) if masked else set()
         open_items = [one for one in range(tree.n_items) if one not in seen]
-        score = {one: scorer.log_prob(made, request, one, over_tree) for one in open_items}
+        score = {one: scorer.log_prob(made, request, one) for one in open_items}
         best = sorted(score.values(), reverse=True)[:k]
         items, scores = exact[0][request].tolist(), exact[1][request].tolist()
         n = len(best)
@@ -83,7 +74,8 @@ def test_wide_beam_equals_exact_equals_brute_force(
 def test_narrow_beam_finds_open_items_with_their_true_scores(
     made: Ids, seed: int, width: int, k: int, masked: bool
 ) -> None:
-    tree, scorer = CodeTree.of(made.codes, made.sizes), TableScorer.random(made.sizes, ROWS, seed)
+    tree = CodeTree.of(made.codes, made.sizes)
+    scorer = TableScorer.random(tree, ROWS, seed)
     row, item = histories(tree, seed)
     closed = ClosedNodes.of(tree, row, item) if masked else None
     items, scores = beam_search(scorer, tree, width=width, k=k, closed=closed)
@@ -104,14 +96,17 @@ def test_narrow_beam_finds_open_items_with_their_true_scores(
 
 @given(made=ids(), seed=SEEDS, width=st.integers(1, 40), ties=st.booleans())
 def test_requests_do_not_meet_each_other(made: Ids, seed: int, width: int, ties: bool) -> None:
-    tree, scorer = CodeTree.of(made.codes, made.sizes), TableScorer.random(made.sizes, ROWS, seed, ties=ties)
+    tree = CodeTree.of(made.codes, made.sizes)
+    scorer = TableScorer.random(tree, ROWS, seed, ties=ties)
     row, item = histories(tree, seed)
     closed = ClosedNodes.of(tree, row, item)
     items, scores = beam_search(scorer, tree, width=width, k=7, closed=closed)
     for request in range(ROWS):
         own = item[row == request]
         alone = ClosedNodes.of(tree, torch.zeros_like(own), own)
-        one_items, one_scores = beam_search(scorer.row(request), tree, width=width, k=7, closed=alone)
+        one_items, one_scores = beam_search(
+            scorer.select(torch.tensor([request])), tree, width=width, k=7, closed=alone
+        )
         assert torch.equal(one_items[0], items[request])
         assert torch.equal(one_scores[0], scores[request])
 
@@ -119,7 +114,7 @@ def test_requests_do_not_meet_each_other(made: Ids, seed: int, width: int, ties:
 @pytest.mark.parametrize("codes", [np.arange(200)[:, None], np.zeros((200, 1), int)])
 def test_a_scorer_that_knows_nothing_gains_nothing_from_the_order_of_items(codes: np.ndarray) -> None:
     tree = CodeTree.of(codes, (200,))
-    scorer = TableScorer([torch.zeros(2, 1, 200)])
+    scorer = TableScorer(tree, [torch.zeros(2, 1, 200)])
     items = exact_search(scorer, tree, k=100)[0]
     assert torch.equal(items[0], items[1])
     assert items[0].double().mean() == pytest.approx(99.5, abs=10)
@@ -138,7 +133,8 @@ def test_tie_ranks_are_distinct() -> None:
 
 @pytest.mark.parametrize(("width", "k"), [(0, 1), (1, 0), (5, -1)])
 def test_width_and_k_must_be_positive(width: int, k: int) -> None:
-    tree, scorer = CodeTree.of(np.array([[0], [1]]), (2,)), TableScorer.random((2,), 1, 0)
+    tree = CodeTree.of(np.array([[0], [1]]), (2,))
+    scorer = TableScorer.random(tree, 1, 0)
     with pytest.raises(ConfigError, match="at least 1"):
         beam_search(scorer, tree, width=width, k=k)
     if k < 1:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from trees import Ids, ids, prefixes
+from trees import Ids, ids, prefixes, shut_nodes
 
 from genrec.generative.seen import ClosedNodes
 from genrec.generative.tree import CodeTree
@@ -30,9 +30,9 @@ def test_a_node_is_closed_when_all_below_it_is_seen(made: Ids, data: st.DataObje
             for node, items in enumerate(items_below)
             for item in items
         )
-        asked = torch.arange(len(nodes)).expand(ROWS, -1)
-        found = closed.contains(level, asked)
-        assert torch.equal(closed.contains(level, asked[..., None])[..., 0], found)
+        found = shut_nodes(tree, closed, level, torch.arange(ROWS))
         for row in range(ROWS):
             seen = {item for where, item in events if where == row}
             assert found[row].tolist() == [items <= seen for items in items_below]
+        order = torch.tensor([2, 0, 0])
+        assert torch.equal(shut_nodes(tree, closed, level, order), found[order])

@@ -16,6 +16,8 @@ from genrec.generative.tree import CodeTree
 def test_nodes_are_the_prefixes_in_order(made: Ids) -> None:
     tree = CodeTree.of(made.codes, made.sizes)
     assert (tree.n_items, tree.n_levels) == made.codes.shape
+    assert torch.equal(tree.codes(), torch.from_numpy(made.codes).long())
+    assert tree.shared_ids == (len({tuple(row) for row in made.codes.tolist()}) < len(made.codes))
     for depth in range(tree.n_levels + 1):
         assert tree.n_nodes(depth) == len(prefixes(made.codes, depth))
     for depth in range(1, tree.n_levels + 1):
@@ -47,9 +49,12 @@ def test_children_are_those_of_a_trie(made: Ids, dense_entries: int) -> None:
         asked = torch.arange(len(nodes))
         child, exists = tree.children(depth, asked)
         assert tree.fanout[depth] == child.shape[1] == max(map(len, expected))
+        assert torch.equal(tree.missing(depth, asked), ~exists)
+        read = tree.child_codes(depth, asked)
         for node, codes in enumerate(expected):
             assert tree.child_code[depth][child[node][exists[node]].long()].tolist() == codes
             assert (child[node][~exists[node]] == 0).all()
+            assert read[node][exists[node]].tolist() == codes
         longer = prefixes(made.codes, depth + 1)
         assert [longer[one][:-1] for one in child[exists].tolist()] == [one[:-1] for one in longer]
         valid = tree.valid_codes(depth, asked)
@@ -77,7 +82,31 @@ def test_map_changes_every_tensor(made: Ids) -> None:
         assert torch.equal(moved.leaf_count[depth], tree.leaf_count[depth])
     assert torch.equal(moved.item_path, tree.item_path)
     assert torch.equal(moved.leaf_item, tree.leaf_item)
-    assert (moved.sizes, moved.fanout) == (tree.sizes, tree.fanout)
+    assert (moved.sizes, moved.fanout, moved.shared_ids) == (tree.sizes, tree.fanout, tree.shared_ids)
+
+
+@given(made=ids(), times=st.integers(1, 12), size=st.sampled_from([256, 2**31 - 1]))
+def test_ids_may_be_of_any_length(made: Ids, times: int, size: int) -> None:
+    """Repeating an id's codes keeps the order of ids, and the order of the items of a tree that is as deep."""
+    codes = np.tile(made.codes, (1, times))
+    tree, short = CodeTree.of(codes, (size,) * codes.shape[1]), CodeTree.of(made.codes, made.sizes)
+    assert torch.equal(tree.codes(), torch.from_numpy(codes).long())
+    assert torch.equal(tree.leaf_item, short.leaf_item)
+    assert torch.equal(tree.item_path[:, : short.n_levels - 1], short.item_path[:, :-1])
+    assert tree.shared_ids == short.shared_ids
+    for depth in range(1, tree.n_levels + 1):
+        assert tree.n_nodes(depth) == len(prefixes(codes, depth))
+
+
+@given(ids())
+def test_a_level_is_complete_when_no_child_is_missing(made: Ids) -> None:
+    tree = CodeTree.of(made.codes, made.sizes)
+    for depth, size in enumerate(tree.sizes):
+        nodes = prefixes(made.codes, depth)
+        complete = all(children(made.codes, node) == list(range(size)) for node in nodes)
+        assert tree.is_complete(depth) == complete
+        if complete:
+            assert not tree.missing(depth, torch.arange(len(nodes))).any()
 
 
 def test_a_million_items_fit_into_100_megabytes() -> None:
@@ -90,7 +119,6 @@ def test_a_million_items_fit_into_100_megabytes() -> None:
     [
         (np.empty((0, 2), np.int32), (4, 4), "needs codes of shape"),
         (np.zeros((3, 2), np.int32), (4, 4, 4), r"shape \[items, 3\], got \[3, 2\]"),
-        (np.zeros((3, 8), np.int32), (256,) * 8, "63 bits"),
         (np.array([[0, 4]]), (4, 4), "outside their codebooks"),
         (np.array([[0, -1]]), (4, 4), "outside their codebooks"),
     ],

@@ -1,4 +1,4 @@
-"""Random trees, a scorer that looks its logits up, and plain-Python answers to compare with."""
+"""Random trees, a scorer that looks its logits up, slices of histories, and plain-Python answers to compare with."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ import torch
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
+
+from genrec.generative.base import Window
+from genrec.generative.seen import NodeFilter
+from genrec.generative.softmax import child_log_probs
+from genrec.generative.tree import CodeTree
 
 Codes = NDArray[np.int32]
 Prefix = tuple[int, ...]
@@ -44,47 +49,79 @@ def children(codes: Codes, prefix: Prefix) -> list[int]:
     return [longer[-1] for longer in prefixes(codes, depth + 1) if longer[:-1] == prefix]
 
 
+def window(items: Tensor) -> Window:
+    """Histories int64 [B, T] of users 0 .. B - 1, without times."""
+    return Window(items, torch.arange(len(items)))
+
+
+def histories(tree: CodeTree, seed: int) -> tuple[Tensor, Tensor]:
+    """Items that each of three requests has seen: nothing, some (one of them twice), and everything."""
+    rng = np.random.default_rng(seed)
+    some = rng.integers(0, tree.n_items, size=int(rng.integers(1, tree.n_items + 1)))
+    item = np.concatenate([some, some[:1], np.arange(tree.n_items)])
+    row = np.repeat([1, 2], [len(some) + 1, tree.n_items])
+    return torch.from_numpy(row), torch.from_numpy(item)
+
+
+def shut_nodes(tree: CodeTree, nodes: NodeFilter, level: int, rows: Tensor) -> Tensor:
+    """Which nodes of depth level + 1 are shut for requests [R]: bool [R, n_nodes], the children of all parents."""
+    parents = torch.arange(tree.n_nodes(level)).expand(len(rows), -1)
+    return nodes.shut(level, parents, rows)[:, tree.children(level, parents[0])[1]]
+
+
 class TableScorer:
     """Logits per request and prefix, from tables `[B, prefixes, K]`, so that any order of questions agrees.
 
     Args:
+        tree: of the ids.
         tables: one per level; prefix (a, b) of codebooks (A, B, ...) is row a * B + b.
+        over_tree: normalise over the children that exist.
     """
 
-    def __init__(self, tables: list[Tensor]) -> None:
-        self.tables = tables
+    def __init__(self, tree: CodeTree, tables: list[Tensor], *, over_tree: bool = True) -> None:
+        self.tree, self.tables, self.over_tree = tree, tables, over_tree
         self.prefix = torch.zeros(len(tables[0]), 1, dtype=torch.int64)
 
     @classmethod
-    def random(cls, sizes: tuple[int, ...], rows: int, seed: int, *, ties: bool = False) -> TableScorer:
+    def random(
+        cls, tree: CodeTree, rows: int, seed: int, *, ties: bool = False, over_tree: bool = True
+    ) -> TableScorer:
         """Normal logits, or, for many equal scores, logits that are 0 or 1."""
         generator = torch.Generator().manual_seed(seed)
-        counts = np.cumprod([1, *sizes[:-1]]).tolist()
+        counts = np.cumprod([1, *tree.sizes[:-1]]).tolist()
         tables = [
-            torch.randn(rows, n, size, generator=generator) for n, size in zip(counts, sizes, strict=True)
+            torch.randn(rows, n, size, generator=generator)
+            for n, size in zip(counts, tree.sizes, strict=True)
         ]
-        return cls([(table > 0).float() for table in tables] if ties else tables)
+        if ties:
+            tables = [(table > 0).float() for table in tables]
+        return cls(tree, tables, over_tree=over_tree)
 
     def start(self) -> Tensor:
         self.prefix = torch.zeros(len(self.tables[0]), 1, dtype=torch.int64)
-        return self.tables[0]
+        return self._children(0, torch.zeros_like(self.prefix))
 
-    def advance(self, level: int, parent: Tensor, code: Tensor) -> Tensor:
-        size = self.tables[level - 1].shape[-1]
-        self.prefix = self.prefix.gather(1, parent) * size + code
+    def advance(self, level: int, parent: Tensor, node: Tensor) -> Tensor:
+        code = self.tree.child_code[level - 1][node]
+        self.prefix = self.prefix.gather(1, parent) * self.tree.sizes[level - 1] + code
+        return self._children(level, node)
+
+    def _children(self, level: int, node: Tensor) -> Tensor:
         table = self.tables[level]
-        return table.gather(1, self.prefix[..., None].expand(-1, -1, table.shape[-1]))
+        logits = table.gather(1, self.prefix[..., None].expand(-1, -1, table.shape[-1]))
+        return child_log_probs(logits, self.tree, level, node, self.over_tree)
 
-    def row(self, row: int) -> TableScorer:
-        """The same logits for one request alone."""
-        return TableScorer([table[row : row + 1] for table in self.tables])
+    def select(self, rows: Tensor) -> TableScorer:
+        chosen = TableScorer(self.tree, [table[rows] for table in self.tables], over_tree=self.over_tree)
+        chosen.prefix = self.prefix[rows]
+        return chosen
 
-    def log_prob(self, ids: Ids, row: int, item: int, over_tree: bool) -> float:
+    def log_prob(self, ids: Ids, row: int, item: int) -> float:
         """Log-probability of an item, from the definition, in double precision."""
         total, prefix, index = 0.0, (), 0
         for table, size, code in zip(self.tables, ids.sizes, ids.codes[item].tolist(), strict=True):
             logits = table[row, index].double().tolist()
-            allowed = set(children(ids.codes, prefix)) if over_tree else range(size)
+            allowed = set(children(ids.codes, prefix)) if self.over_tree else range(size)
             total += logits[code] - math.log(sum(math.exp(logits[other]) for other in allowed))
             prefix, index = (*prefix, code), index * size + code
         return total
