@@ -20,12 +20,12 @@ import genrec
 from genrec import config
 from genrec.artifacts import MANIFEST, stage_folder, write_text
 from genrec.bench import (
-    WEIGHTS,
     Bench,
     K,
     index_losses,
     level_accuracy,
     model_methods,
+    refitted,
     search_widths,
     tokenizer_quality,
 )
@@ -35,10 +35,10 @@ from genrec.data.tables import ItemTable
 from genrec.errors import ConfigError
 from genrec.evaluation.comparison import Comparison, text_table
 from genrec.evaluation.report import ReportData, RunFacts, write_all
-from genrec.generative.store import load_model
-from genrec.generative.timeline import Timeline
-from genrec.recall.base import Recaller
-from genrec.recall.generative import GenerativeRecaller, HybridRecaller
+from genrec.generative.store import Model, load_model
+from genrec.recall.base import Recaller, ScoringRecaller
+from genrec.recall.generative import GenerativeRecaller
+from genrec.recall.hybrid import HybridRecaller
 from genrec.recall.vector_index import VectorIndex
 from genrec.tokenizer.store import StoredIds, load_ids
 from genrec.training.runtime import Runtime
@@ -55,8 +55,10 @@ def evaluate(
     splitter: Splitter | None = None,
     semantic_ids_path: str | None = None,
     decoder_path: str | None = None,
+    refit_path: str | None = None,
     control_ids_path: str | None = None,
     control_path: str | None = None,
+    memory: ScoringRecaller | None = None,
     indices: Mapping[str, VectorIndex] | None = None,
     ks: Sequence[int] = (5, 10, 20, 50),
     width: int = 50,
@@ -76,8 +78,11 @@ def evaluate(
         splitter: leave-one-out if not given; the one the decoder was trained with.
         semantic_ids_path: the tokenizer's artifact; out/<dataset>/tokenizer if not given.
         decoder_path: the decoder's artifact; out/<dataset>/decoder if not given.
+        refit_path: a decoder trained with train.part = 'test', on validation events too, as classic methods are when
+            test is judged; its methods are called `generative-refit` and so on, and keep the weights of hybrids.
         control_ids_path: random ids, out/<dataset>/tokenizer-random by convention; left out if there are none.
         control_path: a decoder trained on them, out/<dataset>/decoder-random by convention.
+        memory: classic recaller that the hybrid consults beside the model, for instance @ease.Ease().
         indices: approximate indices by name, whose loss against exact search is shown.
         ks: cut-offs; must hold 10.
         width: beam width of the generative and hybrid methods.
@@ -101,12 +106,15 @@ def evaluate(
     stored = load_ids(Path(semantic_ids_path or home / "tokenizer"), data.items, split.hash)
     model = load_model(Path(decoder_path or home / "decoder"), stored, split.hash).to(runtime.device)
     bench = Bench(split, data.items, stored.features, tuple(ks), max_users)
-    methods = model_methods(model, bench, width)
+    methods = model_methods(model, bench, width, memory)
     methods |= recallers
     control = load_control(control_ids_path, control_path, home, data.items, split.hash)
     if control is not None:
         methods["random-ids"] = GenerativeRecaller(control.to(runtime.device), width=width)
     valid = bench.run(methods, "valid", maskings=(True,))
+    if refit_path is not None:
+        again = load_model(Path(refit_path), stored, split.hash, part="test").to(runtime.device)
+        methods |= refitted(methods, again, width)
     test = bench.run(methods, "test", maskings=(True, False))  # methods stay fitted to what precedes the test
     folder = stage_folder(out, data.name, "recall")
     cases = bench.cases("test")
@@ -138,7 +146,7 @@ def evaluate(
 
 def load_control(
     ids_path: str | None, path: str | None, home: Path, items: ItemTable, split_hash: str
-) -> Timeline | None:
+) -> Model | None:
     """The decoder on random ids, or None where neither is given and the conventional one does not exist."""
     ids_folder, folder = Path(ids_path or home / "tokenizer-random"), Path(path or home / "decoder-random")
     if path is None and not (folder / MANIFEST).exists():
@@ -146,7 +154,7 @@ def load_control(
     return load_model(folder, load_ids(ids_folder, items, split_hash), split_hash)
 
 
-def settings(methods: Mapping[str, Recaller], stored: StoredIds, model: Timeline) -> dict[str, str]:
+def settings(methods: Mapping[str, Recaller], stored: StoredIds, model: Model) -> dict[str, str]:
     """Facts for the report's last section."""
     facts = {
         "Semantic ids": f"{stored.folder}, identity {stored.identity[:12]}",
@@ -155,7 +163,10 @@ def settings(methods: Mapping[str, Recaller], stored: StoredIds, model: Timeline
     }
     hybrid = methods.get("hybrid")
     if isinstance(hybrid, HybridRecaller):
-        facts["Hybrid"] = f"weight of the dense head {hybrid.weight}, chosen on validation among {WEIGHTS}"
+        chosen = ", ".join(f"{name} {weight:g}" for name, weight in hybrid.weights._asdict().items())
+        facts["Hybrid"] = f"weights chosen on validation: {chosen}"
+        if hybrid.memory is not None:
+            facts["Memory of the hybrid"] = type(hybrid.memory).__name__
     return facts
 
 

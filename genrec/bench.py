@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
+import torch
 
 from genrec.data.recommendations import Recommendations
 from genrec.data.splits import Part, Split
@@ -18,17 +19,21 @@ from genrec.evaluation.metrics import accuracy
 from genrec.evaluation.protocol import EvaluationSet, evaluate, evaluation_set
 from genrec.evaluation.tokenizer_quality import TokenizerQuality, readable_figures
 from genrec.features.base import ItemFeatures
+from genrec.generative.base import GenerativeModel
 from genrec.generative.timeline import Timeline
-from genrec.recall.base import Recaller
-from genrec.recall.generative import EmbeddingRecaller, GenerativeRecaller, HybridRecaller
+from genrec.recall.base import Recaller, ScoringRecaller
+from genrec.recall.generative import EmbeddingRecaller, GenerativeRecaller
+from genrec.recall.hybrid import Candidates, HybridRecaller, Weights, grid, ranked
 from genrec.recall.probe import agreement, by_width, level_hits, timed
 from genrec.recall.vector_index import VectorIndex
 from genrec.tokenizer.quality import genre_matrix, purity_by_depth, usage_counts
 from genrec.tokenizer.store import StoredIds
 
 K = 10  # cut-off of headline figures
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the dense head in the hybrid, tried on validation
-PROBED = 1_000  # users that exhaustive search is shown on; it scores the whole catalogue for each
+DENSE = (0.0, 0.25, 0.5, 0.75, 1.0)  # weights of the dense head in the hybrid, tried on validation
+MEMORY = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)  # weights of the hybrid's memory, if it has one
+TUNED = 20_000  # validation users by whom weights are chosen
+PROBED = 1_000  # users that exact search is shown on
 R = TypeVar("R", bound=Recaller)
 
 
@@ -78,21 +83,59 @@ def ndcg(lists: Recommendations, cases: EvaluationSet) -> float:
     return float(accuracy(cases.hits(lists), cases.n_targets, (K,))[f"ndcg@{K}"].mean())
 
 
-def model_methods(model: Timeline, bench: Bench, width: int) -> dict[str, Recaller]:
-    """The ways in which the model recalls; the hybrid's weight is the best of `WEIGHTS` on validation."""
+def model_methods(
+    model: GenerativeModel, bench: Bench, width: int, memory: ScoringRecaller | None = None
+) -> dict[str, Recaller]:
+    """The ways in which the model recalls; the weights of hybrids are the best on validation.
+
+    Args:
+        memory: what the hybrid consults beside the model; `hybrid-heads` is then the hybrid without it.
+    """
     methods: dict[str, Recaller] = {"generative": GenerativeRecaller(model, width=width)}
-    if model.dense is None:
+    if not isinstance(model, Timeline) or model.dense is None:
         return methods
     methods["embedding"] = EmbeddingRecaller(model)
-    cases = bench.cases("valid")
-    hybrids = [HybridRecaller(model, weight=weight, width=max(width, 2 * K)) for weight in WEIGHTS]
-    judged = [ndcg(bench.fit(hybrid, "valid").recommend(cases.users, K), cases) for hybrid in hybrids]
-    methods["hybrid"] = hybrids[int(np.argmax(judged))]
-    return methods
+    width = max(width, 2 * K)
+    heads = best_weights(HybridRecaller(model, width=width), bench, grid(DENSE, (0.0,)))
+    if memory is None:
+        return methods | {"hybrid": HybridRecaller(model, weights=heads, width=width)}
+    hybrid = HybridRecaller(model, memory=memory, width=width)
+    hybrid.weights = best_weights(hybrid, bench, grid(DENSE, MEMORY))
+    return methods | {"hybrid": hybrid, "hybrid-heads": HybridRecaller(model, weights=heads, width=width)}
 
 
-def search_widths(model: Timeline, bench: Bench, widths: Sequence[int]) -> list[SearchWidth]:
-    """Exact search, which scores every item, against beams, on a sample of test users."""
+def refitted(methods: Mapping[str, Recaller], model: GenerativeModel, width: int) -> dict[str, Recaller]:
+    """The ways in which another model recalls, with the hybrid weights of `methods`: `<name>-refit`."""
+    found: dict[str, Recaller] = {"generative-refit": GenerativeRecaller(model, width=width)}
+    if isinstance(model, Timeline) and model.dense is not None:
+        found["embedding-refit"] = EmbeddingRecaller(model)
+        for name, one in methods.items():
+            if isinstance(one, HybridRecaller):
+                kept = HybridRecaller(
+                    model, weights=one.weights, memory=one.memory, width=one.generator.width
+                )
+                found[f"{name}-refit"] = kept
+    return found
+
+
+def best_weights(hybrid: HybridRecaller, bench: Bench, tried: Sequence[Weights]) -> Weights:
+    """The weights with the highest NDCG on validation users; their candidates are generated once."""
+    cases = bench.cases("valid", TUNED)
+    bench.fit(hybrid, "valid")
+    blocks = np.array_split(cases.users, -(-len(cases.users) // hybrid.batch_size))
+    found = [hybrid.candidates(users, K, True) for users in blocks]
+    together = Candidates(torch.cat([one.items for one in found]), torch.cat([one.scores for one in found]))
+
+    def judged(weights: Weights) -> float:
+        scores, items = ranked(together, weights, K)
+        lists = Recommendations(cases.users, items.cpu().numpy().astype(np.int32), scores.cpu().numpy())
+        return ndcg(lists, cases)
+
+    return max(tried, key=judged)
+
+
+def search_widths(model: GenerativeModel, bench: Bench, widths: Sequence[int]) -> list[SearchWidth]:
+    """Exact search, by branch and bound, against beams, on a sample of test users."""
     cases = bench.cases("test", PROBED)
     found = by_width(bench.fit(GenerativeRecaller(model), "test"), cases.users, K, widths)
     exact = found[None].lists
@@ -107,7 +150,7 @@ def search_widths(model: Timeline, bench: Bench, widths: Sequence[int]) -> list[
     ]
 
 
-def level_accuracy(model: Timeline, bench: Bench) -> list[LevelAccuracy]:
+def level_accuracy(model: GenerativeModel, bench: Bench) -> list[LevelAccuracy]:
     """Accuracy of the greedy code per level, given a right or a wrong prefix."""
     cases = bench.cases("test")
     hits = level_hits(
@@ -128,9 +171,9 @@ def level_accuracy(model: Timeline, bench: Bench) -> list[LevelAccuracy]:
     return levels
 
 
-def index_losses(model: Timeline, bench: Bench, indices: Mapping[str, VectorIndex]) -> list[IndexLoss]:
+def index_losses(model: GenerativeModel, bench: Bench, indices: Mapping[str, VectorIndex]) -> list[IndexLoss]:
     """Each approximate index against the exact dot product."""
-    if model.dense is None or not indices:
+    if not isinstance(model, Timeline) or model.dense is None or not indices:
         return []
     cases = bench.cases("test")
     exact = timed(bench.fit(EmbeddingRecaller(model), "test"), cases.users, K)

@@ -6,13 +6,25 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.bench import WEIGHTS, Bench, K, index_losses, level_accuracy, model_methods, ndcg, search_widths
+from genrec.bench import (
+    DENSE,
+    MEMORY,
+    Bench,
+    K,
+    index_losses,
+    level_accuracy,
+    model_methods,
+    ndcg,
+    search_widths,
+)
 from genrec.data.splits import LeaveOneOut, Split
 from genrec.data.tables import Dataset
 from genrec.features.metadata import Genres
 from genrec.generative.timeline import Timeline
 from genrec.generative.tree import CodeTree
-from genrec.recall.generative import GenerativeRecaller, HybridRecaller
+from genrec.recall.ease import Ease
+from genrec.recall.generative import GenerativeRecaller
+from genrec.recall.hybrid import HybridRecaller, grid
 from genrec.recall.popularity import Popularity
 from genrec.recall.vector_index import FaissIndex
 from genrec.tokenizer.collisions import UniqueAssignment
@@ -47,25 +59,30 @@ def test_methods_are_fitted_to_what_precedes_the_part(bench: Bench, split: Split
     assert bench.fit_seconds["generative"] > 0
 
 
-def test_the_hybrids_weight_is_the_best_on_validation(bench: Bench, model: Timeline) -> None:
-    hybrid = model_methods(model, bench, 20)["hybrid"]
-    assert isinstance(hybrid, HybridRecaller)
+def test_the_hybrids_weights_are_the_best_on_validation(bench: Bench, model: Timeline) -> None:
+    methods = model_methods(model, bench, 20, memory=Ease())
     cases = bench.cases("valid")
-    tried = {
-        weight: ndcg(
-            bench.fit(HybridRecaller(model, weight=weight, width=20), "valid").recommend(cases.users, K),
-            cases,
-        )
-        for weight in WEIGHTS
-    }
-    assert tried[hybrid.weight] == max(tried.values())
+    for name, memory, tried in (
+        ("hybrid", Ease(), grid(DENSE, MEMORY)),
+        ("hybrid-heads", None, grid(DENSE, (0.0,))),
+    ):
+        chosen = methods[name]
+        assert isinstance(chosen, HybridRecaller)
+        judged = {}
+        for weights in tried:
+            hybrid = bench.fit(HybridRecaller(model, weights=weights, memory=memory, width=20), "valid")
+            judged[weights] = ndcg(hybrid.recommend(cases.users, K), cases)
+        assert judged[chosen.weights] == max(judged.values())
+        assert (chosen.memory is None) == (memory is None)
+    alone = model_methods(model, bench, 20)
+    assert set(alone) == {"generative", "embedding", "hybrid"}
 
 
 def test_probes_agree_with_the_metrics(bench: Bench, model: Timeline) -> None:
     widths = search_widths(model, bench, [K, 20])
     assert [one.width for one in widths] == [K, 20, None]
     cases = bench.cases("test")
-    exact = bench.fit(GenerativeRecaller(model, exact=True), "test").recommend(cases.users, K)
+    exact = bench.fit(GenerativeRecaller(model, search="exhaustive"), "test").recommend(cases.users, K)
     assert widths[-1].ndcg == pytest.approx(ndcg(exact, cases))
     assert widths[-1].found == 1.0
     levels = level_accuracy(model, bench)

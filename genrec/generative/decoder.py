@@ -7,14 +7,58 @@ in place of attention: the prefix is at most L - 1 codes, and their sum of embed
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.generative.dropout import Dropout
-from genrec.generative.search import code_log_probs
-from genrec.generative.tree import CodeTree
+from genrec.generative.linear import Linear
+
+
+class Level(NamedTuple):
+    """A decoder's answer at one level.
+
+    Attributes:
+        hidden: [..., D], what the logits were read from.
+        logits: [..., K], of the level's codes.
+    """
+
+    hidden: Tensor
+    logits: Tensor
+
+
+class Beams(Protocol):
+    """A decoder at work, one code at a time."""
+
+    def start(self) -> Level:
+        """The first level, [B, 1, ...]; forgets beams of a search before."""
+        ...
+
+    def advance(self, level: int, parent: Tensor, code: Tensor) -> Level:
+        """Continue beams.
+
+        Args:
+            level: to answer for, 1 .. L - 1.
+            parent: int64 [B, W], which of the beams of the call before each beam continues.
+            code: int64 [B, W], the code of level - 1 that it takes.
+        """
+        ...
+
+    def select(self, rows: Tensor) -> Beams:
+        """The same for requests `rows` int64 [R], each with its beams so far; this one stays as it is."""
+        ...
+
+
+class Decoder(Protocol):
+    """Turns states into codes; an `nn.Module`."""
+
+    def teacher_forced(self, state: Tensor, codes: Tensor) -> list[Level]:
+        """All levels for states [M, D], given the codes int64 [M, L] of the targets."""
+        ...
+
+    def beams(self, state: Tensor) -> Beams:
+        """Decoding of states [B, D]."""
+        ...
 
 
 class LevelHead(nn.Module):
@@ -24,17 +68,18 @@ class LevelHead(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential(
             nn.LayerNorm(width),
-            nn.Linear(width, 2 * width),
+            Linear(width, 2 * width, bias=True),
             nn.GELU(),
             Dropout(dropout),
-            nn.Linear(2 * width, width),
+            Linear(2 * width, width, bias=True),
         )
         self.norm = nn.LayerNorm(width)
-        self.classify = nn.Linear(width, size)
+        self.classify = Linear(width, size, bias=True)
 
-    def forward(self, h: Tensor) -> Tensor:
-        """H [..., D] -> logits [..., K]."""
-        return self.classify(self.norm(h + self.mlp(h)))  # type: ignore[no-any-return]
+    def forward(self, h: Tensor) -> Level:
+        """H [..., D] -> hidden [..., D], logits [..., K]."""
+        hidden = self.norm(h + self.mlp(h))
+        return Level(hidden, self.classify(hidden))
 
 
 class CodeDecoder(nn.Module):
@@ -53,60 +98,41 @@ class CodeDecoder(nn.Module):
         for table in self.prefix:
             nn.init.normal_(table.weight, std=0.02)  # type: ignore[arg-type]
 
-    def level_losses(
-        self, state: Tensor, codes: Tensor, path: Tensor, tree: CodeTree | None, smoothing: float = 0.0
-    ) -> list[Tensor]:
-        """Cross-entropy of each level, teacher-forced.
-
-        Args:
-            state: [M, D].
-            codes: int64 [M, L], the target's codes.
-            path: int64 [M, L], the target's nodes of depth 1 .. L.
-            tree: normalise over the children that exist (tree-aware softmax), as search does; None is over all codes.
-            smoothing: probability mass spread over the valid codes.
-        """
-        losses = []
-        nodes = torch.zeros_like(path[:, 0])
+    def teacher_forced(self, state: Tensor, codes: Tensor) -> list[Level]:
+        """All levels for states [M, D], given the codes int64 [M, L] of the targets."""
         h = state
-        for level, head in enumerate(self.heads):
-            logits = head(h)
-            valid = None if tree is None else tree.valid_codes(level, nodes)
-            losses.append(_cross_entropy(logits, codes[:, level], valid, smoothing))
-            if level < len(self.prefix):
-                h = h + self.prefix[level](codes[:, level])
-                nodes = path[:, level]
-        return losses
+        levels = [self.heads[0](h)]
+        for level, (head, prefix) in enumerate(zip(self.heads[1:], self.prefix, strict=True)):
+            h = h + prefix(codes[:, level])
+            levels.append(head(h))
+        return levels
 
-    def scorer(self, state: Tensor) -> DecoderScorer:
-        """A search over the codes that follow each state [B, D]."""
-        return DecoderScorer(self, state)
+    def beams(self, state: Tensor) -> CodeBeams:
+        """Decoding of states [B, D]."""
+        return CodeBeams(self, state)
 
 
-class DecoderScorer:
+class CodeBeams:
     """Beams of a `CodeDecoder`: the running sum of state and prefix embeddings is all they carry."""
 
     def __init__(self, decoder: CodeDecoder, state: Tensor) -> None:
         self.decoder = decoder
         self.state = state
+        self.h = state[:, None]  # [B, W, D]
 
-    def start(self) -> Tensor:
-        """Logits of the first code [B, 1, K_0]; forgets beams of a search before."""
-        self.h = self.state[:, None]  # [B, 1, D]
+    def start(self) -> Level:
+        """The first level, [B, 1, ...]; forgets beams of a search before."""
+        self.h = self.state[:, None]
         return self.decoder.heads[0](self.h)  # type: ignore[no-any-return]
 
-    def advance(self, level: int, parent: Tensor, code: Tensor) -> Tensor:
-        """Continue beams by `code` [B, W] of level - 1; logits [B, W, K_level]."""
+    def advance(self, level: int, parent: Tensor, code: Tensor) -> Level:
+        """Continue beams by `code` [B, W] of level - 1."""
         chosen = self.h.gather(1, parent[..., None].expand(-1, -1, self.h.shape[-1]))
         self.h = chosen + self.decoder.prefix[level - 1](code)
         return self.decoder.heads[level](self.h)  # type: ignore[no-any-return]
 
-
-def _cross_entropy(logits: Tensor, target: Tensor, valid: Tensor | None, smoothing: float) -> Tensor:
-    """Mean cross-entropy over rows [M, K], over valid codes only; smoothing is uniform over those."""
-    log_probs = code_log_probs(logits, valid)
-    loss = F.nll_loss(log_probs, target)
-    if smoothing == 0.0:
-        return loss
-    allowed = torch.ones_like(logits, dtype=torch.bool) if valid is None else valid
-    spread = -log_probs.masked_fill(~allowed, 0.0).sum(-1) / allowed.sum(-1)
-    return (1 - smoothing) * loss + smoothing * spread.mean()
+    def select(self, rows: Tensor) -> CodeBeams:
+        """The same for requests `rows` int64 [R], each with its beams so far."""
+        chosen = CodeBeams(self.decoder, self.state[rows])
+        chosen.h = self.h[rows]
+        return chosen

@@ -8,6 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genrec.generative.linear import Linear, linear
+from genrec.generative.softmax import exact
+
+Pairs = tuple[Tensor, Tensor]  # (row int64 [P], item int64 [P]): the items that were taken before each target
+
 
 class DenseHead(nn.Module):
     """Softmax over items: cosine of state and item vector, learned temperature, item bias.
@@ -20,16 +25,20 @@ class DenseHead(nn.Module):
         item_dim: width of the item embeddings.
         n_items: N.
         negatives: uniform negatives, drawn per batch and shared by its rows; None is the full softmax.
+        repeat: learn what is added to the logit of an item that was taken before.
     """
 
-    def __init__(self, width: int, item_dim: int, n_items: int, negatives: int | None) -> None:
+    def __init__(
+        self, width: int, item_dim: int, n_items: int, negatives: int | None, repeat: bool = False
+    ) -> None:
         super().__init__()
-        self.negatives = negatives
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(item_dim, width)
+        self.negatives = None if negatives is None or negatives >= n_items else negatives
+        self.query = Linear(width, width, bias=True)
+        self.key = Linear(item_dim, width, bias=True)
         self.log_scale = nn.Parameter(torch.tensor(2.5))  # e^2.5 = 12
         self.bias = nn.Embedding(n_items, 1)
         nn.init.zeros_(self.bias.weight)
+        self.repeat = nn.Parameter(torch.zeros(())) if repeat else None
 
     def queries(self, state: Tensor) -> Tensor:
         """States [M, D] -> search vectors [M, D + 1] whose dot product with `keys` is the logit."""
@@ -40,19 +49,34 @@ class DenseHead(nn.Module):
         """Item embeddings [n, E] of items int64 [n] -> index vectors [n, D + 1]."""
         return torch.cat([F.normalize(self.key(vectors), dim=-1), self.bias(items)], dim=-1)
 
-    def loss(self, state: Tensor, target: Tensor, vectors: Tensor) -> Tensor:
+    def logits(self, state: Tensor, keys: Tensor, taken: Pairs | None) -> Tensor:
+        """Logits [M, N] of states [M, D] for the index vectors of all items [N, D + 1]."""
+        logits = exact(linear(self.queries(state), keys))
+        if self.repeat is None or taken is None:
+            return logits
+        row, item = taken
+        return logits.index_put((row, item), self.repeat.expand(len(row)), accumulate=True)
+
+    def loss(self, state: Tensor, target: Tensor, vectors: Tensor, taken: Pairs | None = None) -> Tensor:
         """Mean softmax cross-entropy of targets int64 [M] over the catalogue.
 
         Args:
             state: [M, D].
             target: items int64 [M].
             vectors: item embeddings of all items [N, E].
+            taken: the items before each target; needed with `repeat`.
         """
         everything = torch.arange(len(vectors), device=vectors.device)
-        return F.cross_entropy(self.queries(state) @ self.keys(vectors, everything).T, target)
+        return F.cross_entropy(self.logits(state, self.keys(vectors, everything), taken), target)
 
     def sampled_loss(
-        self, state: Tensor, target: Tensor, own: Tensor, drawn: Tensor, vectors: Tensor
+        self,
+        state: Tensor,
+        target: Tensor,
+        own: Tensor,
+        drawn: Tensor,
+        vectors: Tensor,
+        taken: Pairs | None = None,
     ) -> Tensor:
         """The same with its sum over items estimated from a uniform sample (Jean et al. 2015, §3.1).
 
@@ -63,11 +87,28 @@ class DenseHead(nn.Module):
             state: [M, D].
             target: items int64 [M].
             own: item embeddings of the targets [M, E].
-            drawn: items int64 [n], uniform with replacement.
+            drawn: items int64 [n], uniform with replacement, ascending.
             vectors: item embeddings of `drawn` [n, E].
+            taken: the items before each target; needed with `repeat`.
         """
         queries = self.queries(state)
-        positive = (queries * self.keys(own, target)).sum(-1, keepdim=True)  # [M, 1]
-        negative = queries @ self.keys(vectors, drawn).T + log(self.bias.num_embeddings / len(drawn))
-        negative = negative.masked_fill(drawn == target[:, None], -torch.inf)  # [M, n]
-        return (torch.cat([positive, negative], dim=1).logsumexp(1) - positive[:, 0]).mean()
+        positive = (queries * self.keys(own, target)).sum(-1)  # [M]
+        weight = log(self.bias.num_embeddings / len(drawn))
+        negative = exact(linear(queries, self.keys(vectors, drawn))) + weight  # [M, n]
+        if self.repeat is not None and taken is not None:
+            row, item = taken
+            again = row[item == target[row]]  # targets that are repeats themselves
+            positive = positive.index_put((again,), self.repeat.expand(len(again)), accumulate=True)
+            pair, column = _places(item, drawn)
+            cell = (row[pair], column)
+            negative = negative.index_put(cell, self.repeat.expand(len(pair)), accumulate=True)
+        negative = negative.masked_fill(drawn == target[:, None], -torch.inf)
+        return (torch.cat([positive[:, None], negative], dim=1).logsumexp(1) - positive).mean()
+
+
+def _places(items: Tensor, drawn: Tensor) -> Pairs:
+    """Where items [P] occur in the ascending `drawn` [n]: (index into items, column), one per occurrence."""
+    low, high = torch.searchsorted(drawn, items), torch.searchsorted(drawn, items, right=True)
+    index = torch.repeat_interleave(high - low)
+    nth = torch.arange(len(index), device=index.device) - ((high - low).cumsum(0) - high + low)[index]
+    return index, low[index] + nth

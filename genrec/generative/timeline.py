@@ -7,17 +7,31 @@ ids of the next item); Kang & McAuley 2018 (SASRec: the causal trunk).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from genrec.errors import ConfigError
-from genrec.generative.decoder import CodeDecoder, DecoderScorer
-from genrec.generative.dense import DenseHead
+from genrec.generative.attention_decoder import AttentionDecoder
+from genrec.generative.base import Window
+from genrec.generative.decoder import CodeDecoder
+from genrec.generative.dense import DenseHead, Pairs
+from genrec.generative.generator import Generator, GeneratorScorer
 from genrec.generative.items import ItemEmbedding
+from genrec.generative.nodes import NodeKeys
+from genrec.generative.parallel import ParallelDecoder
+from genrec.generative.repeat import Repeat, taken, taken_before
 from genrec.generative.transformer import HistoryEncoder
 from genrec.generative.tree import CodeTree
+
+DECODERS: Mapping[str, Callable[[Sequence[int], int, float], nn.Module]] = {
+    "mlp": CodeDecoder,
+    "attention": AttentionDecoder,
+    "parallel": ParallelDecoder,
+}
 
 
 class Timeline(nn.Module):
@@ -25,16 +39,20 @@ class Timeline(nn.Module):
 
     Args:
         tree: tree of the semantic ids the model generates.
-        features: item features float32 [N, F], or None; used only with `use_features`.
-        embed_dim: width of item and code embeddings.
-        width: width of the trunk and of the code decoder.
+        features: for each modality, standardised item features float32 [N, F]; used as `inputs` says.
+        embed_dim: E, width of item and code embeddings.
+        width: D, width of the trunk and of the code decoder.
         heads: attention heads.
         layers: transformer blocks.
         max_length: longest history it reads; older items are cut.
         dropout: everywhere in trunk and decoder.
-        use_ids: add an embedding per item to the input.
-        use_features: add projected item features to the input.
+        inputs: what an item's vector is made of: `codes`, `ids`, `features` or single modalities (`text`, `image`, ..).
+        positions: `absolute`, `rotary` or `alibi`.
+        time_intervals: attend by the time between events too.
+        decoder: `mlp`, `attention`, or `parallel` (all codes at once, for long ids).
         tree_softmax: normalise every level over the children that exist, in training as in search.
+        node_keys: give every node of the tree a vector, made of the items below it.
+        repeat: learn how much likelier or less likely an item is for having been taken before.
         label_smoothing: of the code loss.
         dense_weight: weight of the dense head's loss; 0 leaves the head out.
         code_weight: weight of the generation loss; 0 leaves the code decoder out.
@@ -44,13 +62,10 @@ class Timeline(nn.Module):
         ConfigError: a value is of the wrong type or out of range, or features are not one row per item.
     """
 
-    codes: Tensor
-    path: Tensor
-
     def __init__(
         self,
         tree: CodeTree,
-        features: Tensor | None = None,
+        features: Mapping[str, Tensor] | None = None,
         *,
         embed_dim: int = 128,
         width: int = 128,
@@ -58,9 +73,13 @@ class Timeline(nn.Module):
         layers: int = 2,
         max_length: int = 200,
         dropout: float = 0.3,
-        use_ids: bool = True,
-        use_features: bool = True,
+        inputs: Sequence[str] = ("codes", "ids", "features"),
+        positions: str = "absolute",
+        time_intervals: bool = False,
+        decoder: str = "mlp",
         tree_softmax: bool = True,
+        node_keys: bool = True,
+        repeat: bool = True,
         label_smoothing: float = 0.0,
         dense_weight: float = 1.0,
         code_weight: float = 1.0,
@@ -74,30 +93,50 @@ class Timeline(nn.Module):
             "layers": layers,
             "max_length": max_length,
             "dropout": dropout,
-            "use_ids": use_ids,
-            "use_features": use_features,
+            "inputs": inputs if isinstance(inputs, str) else list(inputs),
+            "positions": positions,
+            "time_intervals": time_intervals,
+            "decoder": decoder,
             "tree_softmax": tree_softmax,
+            "node_keys": node_keys,
+            "repeat": repeat,
             "label_smoothing": label_smoothing,
             "dense_weight": dense_weight,
             "code_weight": code_weight,
             "negatives": negatives,
         }
         _check(self.settings)
-        if features is not None and len(features) != tree.n_items:
-            raise ConfigError(
-                f"Timeline.features has {len(features)} rows, but the tree has {tree.n_items} items"
-            )
+        features = features or {}
+        for name, vectors in features.items():
+            if len(vectors) != tree.n_items:
+                raise ConfigError(
+                    f"Timeline.features[{name!r}] has {len(vectors)} rows, but the tree has "
+                    f"{tree.n_items} items"
+                )
         self.tree = tree
-        codes = _codes_of(tree)
-        self.items = ItemEmbedding(
-            codes, tree.sizes, embed_dim, use_ids=use_ids, features=features if use_features else None
-        )
+        self.items = ItemEmbedding(tree.codes(), tree.sizes, embed_dim, inputs=inputs, features=features)
         self.lift = nn.Identity() if embed_dim == width else nn.Linear(embed_dim, width)
-        self.trunk = HistoryEncoder(width, heads, layers, max_length, dropout)
-        self.decoder = CodeDecoder(tree.sizes, width, dropout) if code_weight > 0 else None
-        self.dense = DenseHead(width, embed_dim, tree.n_items, negatives) if dense_weight > 0 else None
-        self.register_buffer("codes", codes, persistent=False)
-        self.register_buffer("path", tree.item_path.long(), persistent=False)
+        self.trunk = HistoryEncoder(width, heads, layers, max_length, dropout, positions, time_intervals)
+        self.generator = self._generator() if code_weight > 0 else None
+        self.dense = (
+            DenseHead(width, embed_dim, tree.n_items, negatives, repeat) if dense_weight > 0 else None
+        )
+
+    def _generator(self) -> Generator:
+        chosen = self.settings
+        distinct = (
+            not self.tree.shared_ids
+        )  # what items with the same id share is all a generator may know of them
+        width, sizes = chosen["width"], self.tree.sizes
+        return Generator(
+            DECODERS[chosen["decoder"]](sizes, width, chosen["dropout"]),
+            over_tree=chosen["tree_softmax"],
+            smoothing=chosen["label_smoothing"],
+            nodes=NodeKeys(self.tree, chosen["embed_dim"], width)
+            if chosen["node_keys"] and distinct
+            else None,
+            repeat=Repeat(len(sizes)) if chosen["repeat"] and distinct else None,
+        )
 
     def _apply(self, fn: Any, recurse: bool = True) -> Timeline:
         """Moving the model moves its tree."""
@@ -111,77 +150,111 @@ class Timeline(nn.Module):
         return int(self.settings["max_length"])
 
     @property
-    def over_tree(self) -> bool:
-        """Whether search normalises over existing children."""
-        return bool(self.settings["tree_softmax"])
+    def scores_items(self) -> bool:
+        """Whether scoring every item takes no walk of the tree, so that exhaustive search is the search to use."""
+        return str(self.settings["decoder"]) == "parallel"
 
-    def encode(self, histories: Tensor) -> Tensor:
-        """Items int64 [B, T], padded at the end with -1 -> states [B, T + 1, D]; state t has read t items."""
-        return self.trunk(self.lift(self.items(histories.clamp_min(0))))  # type: ignore[no-any-return]
+    def encode(self, window: Window) -> Tensor:
+        """B histories of up to T items -> states [B, T + 1, D]; state t has read t items."""
+        x = self.lift(self.items(window.items.clamp_min(0)))
+        return self.trunk(x, window.times)  # type: ignore[no-any-return]
 
-    def last_state(self, histories: Tensor) -> Tensor:
-        """State after the last item of each history [B, T] -> [B, D]."""
-        length = (histories >= 0).sum(1)
-        return self.encode(histories)[torch.arange(len(histories), device=histories.device), length]
+    def last_state(self, window: Window) -> Tensor:
+        """State after the last item of each history -> [B, D]."""
+        length = (window.items >= 0).sum(1)
+        return self.encode(window)[torch.arange(len(length), device=length.device), length]
 
-    def forward(self, window: Tensor, first: Tensor) -> dict[str, Tensor]:
+    def all_items(self) -> Tensor:
+        """Item vectors of the catalogue [N, E]."""
+        return self.items(torch.arange(self.tree.n_items, device=self.tree.leaf_item.device))  # type: ignore[no-any-return]
+
+    def forward(self, window: Window, first: Tensor) -> dict[str, Tensor]:
         """Losses of windows of histories; every item is the target of the state before it.
 
         Args:
-            window: int64 [B, T], padded at the end with -1.
+            window: B histories of up to T items.
             first: int64 [B], position of the first target; earlier items are context only.
 
         Returns:
             `loss` and its parts, scalars: `code/<level>` and `dense`, each a mean over targets.
         """
-        real = (window >= 0) & (torch.arange(window.shape[1], device=window.device) >= first[:, None])
-        state = self.encode(window[:, :-1])[real]  # [M, D]
-        target = window[real]  # [M]
+        items = window.items
+        real = (items >= 0) & (torch.arange(items.shape[1], device=items.device) >= first[:, None])
+        state = self.encode(_without_last(window))[real]  # [M, D]
+        target = items[real]  # [M]
+        before = taken_before(items, real) if self.settings["repeat"] else None
+        vectors = self.all_items() if self._needs_all() else None
         parts: dict[str, Tensor] = {}
         total = state.new_zeros(())
-        if self.decoder is not None:
-            tree = self.tree if self.over_tree else None
-            levels = self.decoder.level_losses(
-                state, self.codes[target], self.path[target], tree, self.settings["label_smoothing"]
-            )
+        if self.generator is not None:
+            levels = self.generator.losses(self.tree, state, target, before, vectors)
             parts |= {f"code/{level}": loss.detach() for level, loss in enumerate(levels)}
             total = total + self.settings["code_weight"] * torch.stack(levels).sum()
         if self.dense is not None:
-            dense = self._dense_loss(self.dense, state, target)
+            dense = self._dense_loss(self.dense, state, target, before, vectors)
             parts["dense"] = dense.detach()
             total = total + self.settings["dense_weight"] * dense
         return {"loss": total, **parts}
 
-    def _dense_loss(self, head: DenseHead, state: Tensor, target: Tensor) -> Tensor:
-        n = self.tree.n_items
-        if head.negatives is None or head.negatives >= n:
-            return head.loss(state, target, self.items(torch.arange(n, device=target.device)))
-        drawn = torch.randint(n, (head.negatives,), device=target.device)
-        return head.sampled_loss(state, target, self.items(target), drawn, self.items(drawn))
+    def _needs_all(self) -> bool:
+        """Whether a loss reads the vectors of the whole catalogue."""
+        by_node = self.generator is not None and self.generator.nodes is not None
+        return by_node or (self.dense is not None and self.dense.negatives is None)
 
-    def scorer(self, state: Tensor) -> DecoderScorer:
-        """A search over the codes that follow each state [B, D]."""
-        if self.decoder is None:
+    def _dense_loss(
+        self, head: DenseHead, state: Tensor, target: Tensor, before: Pairs | None, vectors: Tensor | None
+    ) -> Tensor:
+        if head.negatives is None:
+            return head.loss(state, target, self.all_items() if vectors is None else vectors, before)
+        drawn = torch.randint(self.tree.n_items, (head.negatives,), device=target.device).sort().values
+        return head.sampled_loss(state, target, self.items(target), drawn, self.items(drawn), before)
+
+    def scorer(self, window: Window) -> GeneratorScorer:
+        """A search over the codes that follow each history."""
+        return self.scorer_of(self.last_state(window), window)
+
+    def scorer_of(self, state: Tensor, window: Window) -> GeneratorScorer:
+        """The same from the states [B, D] after the histories of a window."""
+        if self.generator is None:
             raise ConfigError("this model cannot generate; train with Timeline.code_weight > 0")
-        return self.decoder.scorer(state)
+        vectors = self.all_items() if self.generator.nodes is not None else None
+        return self.generator.scorer(self.tree, state, window, vectors)
 
     @torch.no_grad()
     def item_vectors(self) -> Tensor:
         """Index vectors of the catalogue [N, D + 1] for embedding recall."""
-        if self.dense is None:
-            raise ConfigError("this model has no dense head; train with Timeline.dense_weight > 0")
-        items = torch.arange(self.tree.n_items, device=self.codes.device)
-        return self.dense.keys(self.items(items), items)
+        items = torch.arange(self.tree.n_items, device=self.tree.leaf_item.device)
+        return self._dense_head().keys(self.items(items), items)
 
     @torch.no_grad()
     def query_vectors(self, state: Tensor) -> Tensor:
         """Search vectors [B, D + 1] whose dot product with `item_vectors` is the item's logit."""
+        return self._dense_head().queries(state)
+
+    @torch.no_grad()
+    def item_logits(self, state: Tensor, vectors: Tensor, window: Window) -> Tensor:
+        """Logits [B, N] from states [B, D], `item_vectors` [N, D + 1] and the histories that the states have read."""
+        return self._dense_head().logits(state, vectors, taken(window, self.tree.n_items))
+
+    @property
+    def repeat_logit(self) -> float:
+        """What `item_logits` adds to the dot products for items of the history."""
+        weight = self._dense_head().repeat
+        return 0.0 if weight is None else float(weight)
+
+    def _dense_head(self) -> DenseHead:
         if self.dense is None:
             raise ConfigError("this model has no dense head; train with Timeline.dense_weight > 0")
-        return self.dense.queries(state)
+        return self.dense
 
 
-def _check(settings: dict[str, Any]) -> None:
+def _without_last(window: Window) -> Window:
+    """One column less: nothing follows the last item, so no target needs it read."""
+    times = None if window.times is None else window.times[:, :-1]
+    return replace(window, items=window.items[:, :-1], times=times)
+
+
+def _check(settings: Mapping[str, Any]) -> None:
     """Types too, because gin checks none."""
     for name in ("embed_dim", "width", "heads", "layers", "max_length", "negatives"):
         value = settings[name]
@@ -189,7 +262,7 @@ def _check(settings: dict[str, Any]) -> None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ConfigError(f"Timeline.{name} must be a whole number of at least 1, got {value!r}")
-    for name in ("use_ids", "use_features", "tree_softmax"):
+    for name in ("time_intervals", "tree_softmax", "node_keys", "repeat"):
         if not isinstance(settings[name], bool):
             raise ConfigError(f"Timeline.{name} must be True or False, got {settings[name]!r}")
     for name, limit in (
@@ -203,9 +276,11 @@ def _check(settings: dict[str, Any]) -> None:
             raise ConfigError(f"Timeline.{name} must be a number in [0, {limit:g}), got {value!r}")
     if settings["code_weight"] == settings["dense_weight"] == 0:
         raise ConfigError("Timeline.code_weight and Timeline.dense_weight are both 0: nothing to learn")
-
-
-def _codes_of(tree: CodeTree) -> Tensor:
-    """Codes int64 [N, L] back from the tree."""
-    levels = [code[tree.item_path[:, level]] for level, code in enumerate(tree.child_code)]
-    return torch.stack(levels, dim=1).long()
+    if settings["decoder"] == "parallel" and settings["tree_softmax"]:
+        raise ConfigError(
+            "Timeline.decoder 'parallel' needs Timeline.tree_softmax = False: its codes are independent"
+        )
+    if settings["decoder"] not in DECODERS:
+        raise ConfigError(
+            f"Timeline.decoder must be one of {', '.join(DECODERS)}, got {settings['decoder']!r}"
+        )

@@ -52,7 +52,7 @@ class ScoringRecaller(ABC):
         """Learn from training events, sorted by (user, time)."""
         self.histories = Histories.of(train)
         self._ranks = tie_ranks(train.n_items)
-        self._popular = torch.from_numpy(train.item_counts().astype(np.float32))  # [N]
+        self._popular = train.item_counts().astype(np.float32)  # [N]
         self._fit(train, items, features)
         return self
 
@@ -67,12 +67,17 @@ class ScoringRecaller(ABC):
         scores = np.concatenate([b[1] for b in blocks]) if blocks else np.empty((0, k), np.float32)
         return Recommendations(np.asarray(users, np.int32), items, scores)
 
+    def scores(self, users: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Scores of the catalogue [B, N], of the history too; popularity for users without one."""
+        scores = np.array(self._score(users), dtype=np.float32)  # own copy
+        if self.personal:
+            scores[self.histories.lengths[users] == 0] = self._popular
+        return scores
+
     def _recommend_block(
         self, users: NDArray[np.int32], k: int, exclude_seen: bool
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        scores = torch.from_numpy(np.array(self._score(users), dtype=np.float32))  # [B, N], own copy
-        if self.personal:
-            scores[torch.from_numpy(self.histories.lengths[users] == 0)] = self._popular
+        scores = torch.from_numpy(self.scores(users))  # [B, N]
         if exclude_seen:
             row, item = self.histories.rows(users)
             scores[torch.from_numpy(row), torch.from_numpy(item.astype(np.int64))] = -torch.inf

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Self
+from collections.abc import Sequence
+from copy import copy
+from typing import Generic, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -15,18 +17,26 @@ from genrec.data.recommendations import Recommendations
 from genrec.data.tables import Interactions, ItemTable
 from genrec.errors import ConfigError
 from genrec.features.base import ItemFeatures
+from genrec.generative.base import GenerativeModel, NodeScorer, Window
+from genrec.generative.batches import newest
+from genrec.generative.bound import branch_and_bound
+from genrec.generative.compiled import CompiledScorer, Steps
+from genrec.generative.repeat import taken
 from genrec.generative.search import beam_search, exact_search
-from genrec.generative.seen import ClosedNodes
+from genrec.generative.seen import ClosedNodes, NodeFilter, NodeSets
+from genrec.generative.subsets import OpenNodes
 from genrec.generative.timeline import Timeline
-from genrec.recall.base import check_k
-from genrec.recall.vector_index import ExactIndex, VectorIndex, search_unseen
+from genrec.recall.base import Recaller, check_k
+from genrec.recall.vector_index import ExactIndex, Found, VectorIndex, search_unseen, search_without
 from genrec.topk import topk
 
-EXACT_ENTRIES = 1 << 25  # logits that exact search may hold at once: 128 MB
+EXHAUSTIVE_ENTRIES = 1 << 25  # logits that exhaustive search may hold at once: 128 MB
+EXACT = {"branch-and-bound": branch_and_bound, "exhaustive": exact_search}
+M = TypeVar("M", bound=GenerativeModel)
 
 
-class ModelRecaller(ABC):
-    """Base of recallers over a trained `Timeline`: `fit` only takes the histories to recommend from.
+class ModelRecaller(ABC, Generic[M]):
+    """Base of recallers over a trained model: `fit` only takes the histories to recommend from.
 
     Args:
         model: trained; used in eval mode.
@@ -35,7 +45,7 @@ class ModelRecaller(ABC):
 
     histories: Histories
 
-    def __init__(self, model: Timeline, *, batch_size: int = 128) -> None:
+    def __init__(self, model: M, *, batch_size: int = 128) -> None:
         if batch_size < 1:
             raise ConfigError(f"{type(self).__name__}.batch_size must be at least 1, got {batch_size}")
         self.model = model
@@ -58,23 +68,9 @@ class ModelRecaller(ABC):
             items[rows], scores[rows] = self._block(users[rows], k, exclude_seen)
         return Recommendations(np.asarray(users, np.int32), items, scores)
 
-    def states(self, users: NDArray[np.int32]) -> Tensor:
-        """State after each user's history [B, D]."""
-        longest = int(min(self.histories.lengths[users].max(initial=1), self.model.max_length))
-        window = torch.from_numpy(self.histories.padded(users, max(longest, 1)).astype(np.int64))
-        return self.model.last_state(window.to(self.model.codes.device))
-
-    def closed(self, users: NDArray[np.int32], exclude_seen: bool) -> ClosedNodes | None:
-        """The nodes to close for each user's history."""
-        if not exclude_seen:
-            return None
-        row, item = self.histories.rows(users)
-        device = self.model.codes.device
-        return ClosedNodes.of(
-            self.model.tree,
-            torch.from_numpy(row).to(device),
-            torch.from_numpy(item.astype(np.int64)).to(device),
-        )
+    def window(self, users: NDArray[np.int32]) -> Window:
+        """What the model reads of each user's history."""
+        return newest(self.histories, users, self.model.max_length).to(self.model.tree.leaf_item.device)
 
     @abstractmethod
     def _block(
@@ -83,54 +79,109 @@ class ModelRecaller(ABC):
         """Items and scores [B, k] of one batch of users."""
 
 
-class GenerativeRecaller(ModelRecaller):
+class GenerativeRecaller(ModelRecaller[GenerativeModel]):
     """Generates semantic ids by constrained beam search, or exactly.
 
     Args:
         model: trained.
         width: beam width; at least k is used.
-        exact: score every item instead.
-        batch_size: users at once; exact search takes fewer where the catalogue is large.
+        search: `beam`, or the exact `branch-and-bound`, or `exhaustive`, which scores every item; None is `beam`, but
+            `exhaustive` for a model with a parallel decoder, whose items cost a sum each.
+        compile: run the model through `torch.compile`, which takes a minute at the start.
+        batch_size: users at once; exhaustive search takes fewer where the catalogue is large.
 
     Raises:
-        ConfigError: out of range, or the model has no code decoder.
+        ConfigError: out of range.
     """
 
     def __init__(
-        self, model: Timeline, *, width: int = 50, exact: bool = False, batch_size: int = 128
+        self,
+        model: GenerativeModel,
+        *,
+        width: int = 50,
+        search: Literal["beam", "branch-and-bound", "exhaustive"] | None = None,
+        compile: bool = False,
+        batch_size: int = 128,
     ) -> None:
         super().__init__(model, batch_size=batch_size)
         if width < 1:
             raise ConfigError(f"GenerativeRecaller.width must be at least 1, got {width}")
-        if model.decoder is None:
-            raise ConfigError("this model cannot generate; train with Timeline.code_weight > 0")
-        if exact:
+        direct = isinstance(model, Timeline) and model.scores_items
+        if search is None:
+            search = "exhaustive" if direct else "beam"
+        if search not in EXACT and search != "beam":
+            raise ConfigError(
+                f"GenerativeRecaller.search must be one of {', '.join(('beam', *EXACT))}, got {search!r}"
+            )
+        if search == "exhaustive" and not direct:
             tree = model.tree
             largest = max(tree.n_nodes(level) * size for level, size in enumerate(tree.sizes))
-            self.batch_size = min(batch_size, max(1, EXACT_ENTRIES // largest))
+            self.batch_size = min(batch_size, max(1, EXHAUSTIVE_ENTRIES // largest))
         self.width = width
-        self.exact = exact
+        self.algorithm = search
+        self.steps = Steps.compiled() if compile else None
+        self.subsets: NodeSets | None = None
+        self.which: NDArray[np.int64] | None = None
 
-    def candidates(
-        self, users: NDArray[np.int32], k: int, exclude_seen: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """States [B, D], items int64 [B, k] and log-probabilities [B, k]; -1 and -inf where there are fewer."""
-        state = self.states(users)
-        scorer, tree, over_tree = self.model.scorer(state), self.model.tree, self.model.over_tree
-        closed = self.closed(users, exclude_seen)
-        if self.exact:
-            return state, *exact_search(scorer, tree, k=k, closed=closed, over_tree=over_tree)
-        width = max(self.width, k)
-        return state, *beam_search(scorer, tree, width=width, k=k, closed=closed, over_tree=over_tree)
+    def within(
+        self, subsets: Sequence[NDArray[np.integer]], which: NDArray[np.integer] | None = None
+    ) -> GenerativeRecaller:
+        """The same recaller over parts of the catalogue, such as what is in stock or one genre.
+
+        Args:
+            subsets: items of each.
+            which: int [n_users], the subset of each user; may be left out if there is but one.
+        """
+        n_items = self.model.tree.n_items
+        items = np.concatenate([np.zeros(0, dtype=np.int64), *subsets])
+        if not len(subsets) or items.min(initial=0) < 0 or items.max(initial=0) >= n_items:
+            raise ConfigError(
+                f"GenerativeRecaller.within: subsets must be lists of items from 0 to {n_items - 1}, and at least one"
+            )
+        if which is None and len(subsets) > 1:
+            raise ConfigError(
+                f"GenerativeRecaller.within: say which of the {len(subsets)} subsets each user has"
+            )
+        if which is not None and (np.min(which) < 0 or np.max(which) >= len(subsets)):
+            raise ConfigError(f"GenerativeRecaller.within: which must be from 0 to {len(subsets) - 1}")
+        group = np.repeat(np.arange(len(subsets)), [len(one) for one in subsets])
+        chosen = copy(self)
+        chosen.subsets = NodeSets.of(self.model.tree, self._tensor(group), self._tensor(items))
+        chosen.which = None if which is None else np.asarray(which, dtype=np.int64)
+        return chosen
+
+    def search(
+        self, scorer: NodeScorer, users: NDArray[np.int32], k: int, exclude_seen: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Items int64 [B, k] and log-probabilities [B, k]; -1 and -inf where there are fewer."""
+        if self.steps is not None:
+            scorer = CompiledScorer(scorer, self.steps)
+        tree, closed = self.model.tree, self._closed(users, exclude_seen)
+        if self.algorithm in EXACT:
+            return EXACT[self.algorithm](scorer, tree, k=k, closed=closed)
+        return beam_search(scorer, tree, width=max(self.width, k), k=k, closed=closed)
+
+    def _closed(self, users: NDArray[np.int32], exclude_seen: bool) -> NodeFilter | None:
+        """What may not be recommended to each user."""
+        if self.subsets is None and not exclude_seen:
+            return None
+        row, item = self.histories.rows(users if exclude_seen else users[:0])
+        if self.subsets is None:
+            return ClosedNodes.of(self.model.tree, self._tensor(row), self._tensor(item))
+        which = np.zeros(len(users), dtype=np.int64) if self.which is None else self.which[users]
+        return OpenNodes.of(self.subsets, self._tensor(which), self._tensor(row), self._tensor(item))
+
+    def _tensor(self, array: NDArray[np.integer]) -> Tensor:
+        return torch.from_numpy(array.astype(np.int64)).to(self.model.tree.leaf_item.device)
 
     def _block(
         self, users: NDArray[np.int32], k: int, exclude_seen: bool
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        _, items, scores = self.candidates(users, k, exclude_seen)
+        items, scores = self.search(self.model.scorer(self.window(users)), users, k, exclude_seen)
         return items.cpu().numpy().astype(np.int32), scores.cpu().numpy()
 
 
-class EmbeddingRecaller(ModelRecaller):
+class EmbeddingRecaller(ModelRecaller[Timeline]):
     """Nearest items to the state by the model's dense head.
 
     Args:
@@ -146,77 +197,53 @@ class EmbeddingRecaller(ModelRecaller):
     def fit(self, train: Interactions, items: ItemTable, features: ItemFeatures | None = None) -> Self:
         """Take the histories and index the item vectors."""
         self.model.eval()
-        self.index.build(self.model.item_vectors().cpu().numpy())
+        self._vectors = self.model.item_vectors().cpu().numpy()
+        self.index.build(self._vectors)
         return super().fit(train, items, features)
 
     def _block(
         self, users: NDArray[np.int32], k: int, exclude_seen: bool
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        queries = self.model.query_vectors(self.states(users)).cpu().numpy()
+        window = self.window(users)
+        queries = self.model.query_vectors(self.model.last_state(window)).cpu().numpy()
         if exclude_seen:
             scores, items = search_unseen(self.index, queries, k, self.histories, users)
-        else:
+        elif self.model.repeat_logit == 0:
             scores, items = self.index.search(queries, k)
+        else:
+            row, item = (part.cpu().numpy() for part in taken(window, self.model.tree.n_items))
+            unseen = search_without(self.index, queries, k, row, item)
+            # no index knows what a repeat is worth, so items of the history are scored one by one
+            logit = np.einsum("md,md->m", queries[row].astype(np.float64), self._vectors[item])
+            scores, items = _joined(unseen, row, item, logit + self.model.repeat_logit)
         return items, scores
 
 
-class HybridRecaller(ModelRecaller):
-    """Generated candidates, re-scored by both heads.
-
-    The score is `(1 - weight) * generated + weight * dense`, both log-probabilities over the catalogue.
-
-    Args:
-        model: trained with a dense head.
-        weight: of the dense head, in [0, 1]; choose it on validation.
-        width: beam width and number of candidates; at least k is used.
-        batch_size: users at once.
-    """
-
-    def __init__(
-        self, model: Timeline, *, weight: float = 0.5, width: int = 100, batch_size: int = 128
-    ) -> None:
-        super().__init__(model, batch_size=batch_size)
-        if not 0 <= weight <= 1:
-            raise ConfigError(f"HybridRecaller.weight must be in [0, 1], got {weight}")
-        if width < 1:
-            raise ConfigError(f"HybridRecaller.width must be at least 1, got {width}")
-        self.weight = weight
-        self.generator = GenerativeRecaller(model, width=width, batch_size=batch_size)
-
-    def fit(self, train: Interactions, items: ItemTable, features: ItemFeatures | None = None) -> Self:
-        """Take the histories and the item vectors."""
-        self.model.eval()
-        self.generator.fit(train, items, features)
-        self._vectors = self.model.item_vectors()  # [N, D + 1]
-        return super().fit(train, items, features)
-
-    def _block(
-        self, users: NDArray[np.int32], k: int, exclude_seen: bool
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        n_candidates = min(max(self.generator.width, k), self.model.tree.n_items)
-        state, items, generated = self.generator.candidates(users, n_candidates, exclude_seen)
-        logits = self.model.query_vectors(state) @ self._vectors.T  # [B, N]
-        dense = logits.log_softmax(-1).gather(1, items.clamp_min(0))
-        both = (1 - self.weight) * generated + self.weight * dense
-        both = both.masked_fill(items < 0, -torch.inf)
-        kept = min(k, n_candidates)
-        best, column = topk(both, kept)  # ties keep the order of generation
-        out_items = np.full((len(users), k), -1, dtype=np.int32)
-        out_scores = np.full((len(users), k), -np.inf, dtype=np.float32)
-        out_items[:, :kept] = items.gather(1, column).cpu().numpy()
-        out_scores[:, :kept] = best.cpu().numpy()
-        return out_items, out_scores
+def _joined(
+    best: Found, row: NDArray[np.int64], item: NDArray[np.int64], score: NDArray[np.float64]
+) -> Found:
+    """Lists [B, k] and further scored items of their rows (ascending), merged to the k best."""
+    scores, items = best
+    within = np.arange(len(row)) - np.searchsorted(row, row)
+    shape = (len(scores), int(within.max(initial=-1)) + 1)
+    more_scores, more_items = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int32)
+    more_scores[row, within], more_items[row, within] = score, item
+    all_scores, all_items = np.hstack([scores, more_scores]), np.hstack([items, more_items])
+    kept, columns = topk(torch.from_numpy(all_scores), scores.shape[1])
+    return kept.numpy(), np.take_along_axis(all_items, columns.numpy(), 1)
 
 
-def recallers(model: Timeline, train: Interactions, items: ItemTable, width: int) -> dict[str, ModelRecaller]:
+def recallers(
+    model: GenerativeModel, train: Interactions, items: ItemTable, width: int
+) -> dict[str, Recaller]:
     """The ways in which a model can recall, by method name, ready to recommend from `train`.
 
     Args:
         width: beam width of the generative one.
     """
-    found: dict[str, ModelRecaller] = {}
-    if model.decoder is not None:
+    found: dict[str, Recaller] = {}
+    if not isinstance(model, Timeline) or model.generator is not None:
         found["generative"] = GenerativeRecaller(model, width=width)
-    if model.dense is not None:
+    if isinstance(model, Timeline) and model.dense is not None:
         found["embedding"] = EmbeddingRecaller(model)
-    return {name: recaller.fit(train, items) for name, recaller in found.items()}
+    return {name: recaller.fit(train, items, None) for name, recaller in found.items()}

@@ -119,6 +119,36 @@ class FaissIndex:
         return scores, items
 
 
+def search_without(
+    index: VectorIndex,
+    queries: NDArray[np.float32],
+    k: int,
+    row: NDArray[np.int64],
+    item: NDArray[np.integer],
+) -> Found:
+    """The k best items of each query but for some of its own.
+
+    An index cannot leave items out, so it is asked for more and they are dropped from the answer.
+
+    Args:
+        queries: [B, D].
+        row: int64 [M], the query for which each of `item` [M] is left out.
+    """
+    check_k(k)
+    longest = int(np.bincount(row).max(initial=0))
+    scores, items = index.search(queries, k + longest)
+    # An item of a row as one number; sorted search finds the dropped ones without a [B, n_items] mask.
+    n_items = 1 + max(int(items.max(initial=0)), int(item.max(initial=0)))
+    found = np.arange(len(queries))[:, None] * n_items + items
+    drop = np.isin(found, row * n_items + item) | (items < 0)
+    order = np.argsort(drop, axis=1, kind="stable")[:, :k]  # kept ones first, in their order
+    dropped = np.take_along_axis(drop, order, axis=1)
+    return (
+        np.where(dropped, np.float32(-np.inf), np.take_along_axis(scores, order, axis=1)),
+        np.where(dropped, np.int32(-1), np.take_along_axis(items, order, axis=1)),
+    )
+
+
 def search_unseen(
     index: VectorIndex,
     queries: NDArray[np.float32],
@@ -126,29 +156,8 @@ def search_unseen(
     histories: Histories,
     users: NDArray[np.integer],
 ) -> Found:
-    """The k best items of each query that are not in its user's history.
-
-    An index cannot leave items out, so it is asked for k more than the longest history and the history is
-    dropped from the answer.
-
-    Args:
-        queries: [B, D].
-        users: [B], whose histories are left out.
-    """
-    check_k(k)
-    row, item = histories.rows(users)
-    longest = int(histories.lengths[users].max(initial=0))
-    scores, items = index.search(queries, min(k + longest, max(k, histories.n_items)))
-    # An item of a row as one number; sorted search finds the seen ones without a [B, n_items] mask.
-    seen = np.unique(row * histories.n_items + item)
-    found = np.arange(len(users))[:, None] * histories.n_items + items
-    drop = np.isin(found, seen) | (items < 0)
-    order = np.argsort(drop, axis=1, kind="stable")[:, :k]  # kept ones first, in their order
-    dropped = np.take_along_axis(drop, order, axis=1)
-    return (
-        np.where(dropped, np.float32(-np.inf), np.take_along_axis(scores, order, axis=1)),
-        np.where(dropped, np.int32(-1), np.take_along_axis(items, order, axis=1)),
-    )
+    """The k best items of each query [B, D] that are not in its user's history."""
+    return search_without(index, queries, k, *histories.rows(users))
 
 
 def _nothing(rows: int, k: int) -> Found:

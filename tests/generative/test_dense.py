@@ -52,7 +52,7 @@ def test_a_sample_of_every_item_once_is_the_full_loss(head: DenseHead) -> None:
         torch.randn(N, E).double(),
         torch.tensor([0, 6, 3, 3, 1]),
     )
-    drawn = torch.randperm(N)
+    drawn = torch.arange(N)
     sampled = head.sampled_loss(state, target, vectors[target], drawn, vectors[drawn])
     torch.testing.assert_close(sampled, head.loss(state, target, vectors))
 
@@ -65,3 +65,21 @@ def test_the_sum_over_items_is_estimated_without_bias(head: DenseHead) -> None:
         for pair in [(i, j) for i in range(N) for j in range(N)]
     ]
     torch.testing.assert_close(torch.stack(ratios).mean(), head.loss(state, target, vectors).exp())
+
+
+def test_a_repeat_is_worth_what_was_learned(head: DenseHead) -> None:
+    again = DenseHead(D, E, N, negatives=None, repeat=True).double()
+    again.load_state_dict(head.state_dict() | {"repeat": torch.tensor(1.5, dtype=torch.float64)})
+    state, vectors, target = torch.randn(2, D).double(), torch.randn(N, E).double(), torch.tensor([3, 5])
+    taken = (torch.tensor([0, 0, 1]), torch.tensor([3, 6, 0]))
+    expected = logits(head, state, vectors)
+    expected[taken] += 1.5
+    torch.testing.assert_close(again.logits(state, again.keys(vectors, torch.arange(N)), taken), expected)
+    full = F.cross_entropy(expected, target)
+    torch.testing.assert_close(again.loss(state, target, vectors, taken), full)
+    drawn = torch.arange(N)
+    sampled = again.sampled_loss(state, target, vectors[target], drawn, vectors[drawn], taken)
+    torch.testing.assert_close(sampled, full)
+    twice = drawn.repeat_interleave(2)
+    sampled = again.sampled_loss(state, target, vectors[target], twice, vectors[twice], taken)
+    torch.testing.assert_close(sampled, full)

@@ -21,10 +21,12 @@ from genrec.evaluation.protocol import EvaluationSet, evaluate, evaluation_set
 from genrec.features.collaborative import CoOccurrence
 from genrec.generative.batches import BatchPlan
 from genrec.generative.search import beam_search
+from genrec.generative.softmax import child_log_probs
 from genrec.generative.timeline import Timeline
 from genrec.generative.tree import CodeTree
 from genrec.recall.base import Recaller
-from genrec.recall.generative import EmbeddingRecaller, GenerativeRecaller, HybridRecaller
+from genrec.recall.generative import EmbeddingRecaller, GenerativeRecaller
+from genrec.recall.hybrid import HybridRecaller
 from genrec.tokenizer.collisions import UniqueAssignment, collision_rate
 from genrec.tokenizer.rqkmeans import RqKMeans
 
@@ -63,6 +65,8 @@ def trained(tree: CodeTree, split: Split, *, steps: int = STEPS, tree_softmax: b
         max_length=LENGTH,
         dropout=0.1,
         tree_softmax=tree_softmax,
+        node_keys=tree_softmax,
+        repeat=tree_softmax,
     )
     plan = BatchPlan(Histories.of(split.train), max_length=LENGTH, tokens=2048, rows=128, seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.005)
@@ -98,7 +102,7 @@ def test_one_id_for_all_items_scores_like_chance(
 ) -> None:
     tree = CodeTree.of(np.zeros((cases.n_items, 3), np.int32), (4, 4, 4))
     blind = trained(tree, split, steps=20, tree_softmax=tree_softmax)
-    for recaller in (GenerativeRecaller(blind, width=10), GenerativeRecaller(blind, exact=True)):
+    for recaller in (GenerativeRecaller(blind, width=10), GenerativeRecaller(blind, search="exhaustive")):
         for masked in (True, False):
             ready = fitted(recaller, ml100k, split)
             found = evaluate(ready, cases, [10], method="blind", masked=masked).summary
@@ -108,19 +112,21 @@ def test_one_id_for_all_items_scores_like_chance(
 class RandomLogits:
     """A scorer that draws logits anew for every question."""
 
-    def __init__(self, sizes: tuple[int, ...], rows: int, generator: torch.Generator) -> None:
+    def __init__(self, tree: CodeTree, rows: int, generator: torch.Generator) -> None:
         self.draw = partial(torch.randn, generator=generator)
-        self.sizes, self.rows = sizes, rows
+        self.tree, self.rows = tree, rows
 
     def start(self) -> torch.Tensor:
-        return self.draw(self.rows, 1, self.sizes[0])
+        root = torch.zeros(self.rows, 1, dtype=torch.int64)
+        return self.advance(0, root, root)
 
-    def advance(self, level: int, parent: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
-        return self.draw(*code.shape, self.sizes[level])
+    def advance(self, level: int, parent: torch.Tensor, node: torch.Tensor) -> torch.Tensor:
+        logits = self.draw(*node.shape, self.tree.sizes[level])
+        return child_log_probs(logits, self.tree, level, node, over_tree=True)
 
 
 def test_random_logits_over_semantic_ids_score_like_chance(semantic: CodeTree, cases: EvaluationSet) -> None:
-    scorer = RandomLogits(semantic.sizes, len(cases.users), torch.Generator().manual_seed(0))
+    scorer = RandomLogits(semantic, len(cases.users), torch.Generator().manual_seed(0))
     items, scores = beam_search(scorer, semantic, width=10, k=10)
     lists = Recommendations(cases.users, items.numpy().astype(np.int32), scores.numpy())
     assert cases.hits(lists).any(axis=1).mean() <= chance(cases)
