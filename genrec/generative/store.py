@@ -18,17 +18,32 @@ from genrec.artifacts import (
     read_manifest,
     save_artifact,
 )
-from genrec.errors import ArtifactError
+from genrec.errors import ArtifactError, ConfigError
+from genrec.generative.tiger import Tiger
 from genrec.generative.timeline import Timeline
 from genrec.generative.tree import CodeTree
 from genrec.tokenizer.store import StoredIds
 
 KIND = "generative_model"
+Model = Timeline | Tiger
+MODELS: Mapping[str, type[Model]] = {"Timeline": Timeline, "Tiger": Tiger}  # by name in the artifact
+
+
+def model_name(model: object) -> str:
+    """The name under which a model is stored.
+
+    Raises:
+        ConfigError: it could not be loaded again.
+    """
+    for name, known in MODELS.items():
+        if isinstance(model, known):
+            return name
+    raise ConfigError(f"train.model is {type(model).__name__}; choose one of {', '.join(MODELS)}")
 
 
 def save_model(
     folder: Path,
-    model: Timeline,
+    model: Model,
     ids: StoredIds,
     *,
     config: str,
@@ -36,11 +51,13 @@ def save_model(
     split: Mapping[str, str],
     metrics: Mapping[str, float],
     rerun: str,
+    part: str = "valid",
 ) -> Manifest:
     """Write weights and settings; the codes and features they belong to stay in the tokenizer's artifact.
 
     Args:
-        split: reference (`genrec.artifacts.input_ref`) of the split whose training part the model learned.
+        split: reference (`genrec.artifacts.input_ref`) of the split that the model learned from.
+        part: the first part of it that the model has not seen, `valid` or `test`.
     """
     return save_artifact(
         folder,
@@ -53,6 +70,7 @@ def save_model(
         config_hash=config_hash,
         inputs={"semantic_ids": input_ref(ids.folder, ids.identity), "split": split},
         metrics=metrics,
+        facts={"model": model_name(model), "part": part},
         rerun=rerun,
     )
 
@@ -62,13 +80,15 @@ def load_model(
     ids: StoredIds,
     split_hash: str | None = None,
     *,
+    part: str = "valid",
     rerun: str = "python train_decoder.py CONFIG",
-) -> Timeline:
+) -> Model:
     """Read a model, in eval mode.
 
     Args:
         split_hash: the split that it will be judged with: a model that learned from another one may have seen
             the test events. None for use outside an experiment.
+        part: the first part of that split that it will be judged with.
 
     Raises:
         ArtifactError: missing, damaged, or trained on other semantic ids than `ids` or another split.
@@ -77,23 +97,33 @@ def load_model(
     check_input(manifest, folder, "semantic_ids", ids.identity)
     if split_hash is not None:
         check_input(manifest, folder, "split", split_hash)
+        if manifest.facts.get("part") != part:
+            raise ArtifactError(
+                f"the model in {folder} was trained with train.part = {manifest.facts.get('part')!r}, where one with "
+                f"{part!r} is needed; pass the folder of such a model"
+            )
     settings = load_json(folder, manifest, "settings.json")
     try:
-        model = Timeline(CodeTree.of(ids.ids.codes, ids.ids.sizes), model_features(ids), **settings)
+        kind = MODELS[manifest.facts["model"]]
+        model = kind(CodeTree.of(ids.ids.codes, ids.ids.sizes), model_features(ids), **settings)
         model.load_state_dict(load_tensors(folder, manifest, "model.safetensors"))
-    except (RuntimeError, TypeError) as error:
+    except (KeyError, RuntimeError, TypeError) as error:
         raise ArtifactError(
             f"the model in {folder} does not fit this version of the code; run `{manifest.rerun}` again"
         ) from error
     return model.eval()
 
 
-def model_features(ids: StoredIds) -> Tensor:
-    """Features [N, F] as the model reads them: standardised over present items, absent rows zero."""
+def model_features(ids: StoredIds) -> dict[str, Tensor]:
+    """Features [N, F] of each modality as the model reads them: standardised over present items, absent rows zero."""
     vectors = torch.from_numpy(ids.features.vectors).float()
     present = torch.from_numpy(ids.features.present)
-    if not present.any():
-        return vectors
-    mean, deviation = vectors[present].mean(0), vectors[present].std(0, correction=0)
-    scaled = (vectors - mean) / torch.where(deviation > 1e-6, deviation, 1.0)
-    return torch.where(present[:, None], scaled, 0.0)
+    if present.any():
+        mean, deviation = vectors[present].mean(0), vectors[present].std(0, correction=0)
+        scaled = (vectors - mean) / torch.where(deviation > 1e-6, deviation, 1.0)
+        vectors = torch.where(present[:, None], scaled, 0.0)
+    blocks: dict[str, list[Tensor]] = {}
+    widths = [width for _, width in ids.features.parts]
+    for (modality, _), block in zip(ids.features.parts, torch.split(vectors, widths, dim=1), strict=True):
+        blocks.setdefault(modality, []).append(block)
+    return {modality: torch.cat(parts, dim=1) for modality, parts in blocks.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from trees import window
 
 from genrec.artifacts import MANIFEST, input_ref, save_artifact
 from genrec.errors import ArtifactError
@@ -49,7 +50,7 @@ def model_of(stored: StoredIds) -> Timeline:
     )
 
 
-def save(folder: Path, stored: StoredIds) -> Timeline:
+def save(folder: Path, stored: StoredIds, part: str = "valid") -> Timeline:
     model = model_of(stored)
     save_model(
         folder,
@@ -60,6 +61,7 @@ def save(folder: Path, stored: StoredIds) -> Timeline:
         split={"path": "loo", "hash": "s0"},
         metrics={"valid/x": 0.5},
         rerun="python again",
+        part=part,
     )
     return model
 
@@ -69,7 +71,7 @@ def test_what_was_saved_is_what_is_loaded(tmp_path: Path, stored: StoredIds) -> 
     loaded = load_model(tmp_path, stored)
     assert loaded.settings == saved.settings
     assert not loaded.training
-    histories = torch.tensor([[0, 3, 6], [2, -1, -1]])
+    histories = window(torch.tensor([[0, 3, 6], [2, -1, -1]]))
     assert torch.equal(loaded.last_state(histories), saved.eval().last_state(histories))
     assert torch.equal(loaded.item_vectors(), saved.item_vectors())
     assert json.loads((tmp_path / MANIFEST).read_text())["metrics"] == {"valid/x": 0.5}
@@ -86,6 +88,15 @@ def test_a_model_that_learned_from_another_split_is_refused(tmp_path: Path, stor
     load_model(tmp_path, stored, "s0")
     with pytest.raises(ArtifactError, match=r"made from split s0.*run `python again` again"):
         load_model(tmp_path, stored, "s1")
+
+
+def test_a_model_that_learned_from_validation_is_not_judged_with_it(tmp_path: Path, stored: StoredIds) -> None:
+    save(tmp_path, stored, part="test")
+    with pytest.raises(ArtifactError, match=r"train.part = 'test', where one with 'valid' is needed"):
+        load_model(tmp_path, stored, "s0")
+    load_model(tmp_path, stored, "s0", part="test")
+    load_model(tmp_path, stored)
+
 
 
 def test_damaged_weights_are_refused(tmp_path: Path, stored: StoredIds) -> None:
@@ -117,6 +128,7 @@ def test_a_model_of_another_version_is_refused(
         payload={"model.safetensors": model.state_dict(), "settings.json": json.dumps(settings)},
         config="",
         inputs={"semantic_ids": input_ref(stored.folder, stored.identity)},
+        facts={"model": "Timeline"},
         rerun="python again",
     )
     with pytest.raises(ArtifactError, match="does not fit this version of the code; run `python again`"):
@@ -124,7 +136,7 @@ def test_a_model_of_another_version_is_refused(
 
 
 def test_features_are_standardised_over_the_items_that_have_them(stored: StoredIds) -> None:
-    found = model_features(stored)
+    found = torch.cat(list(model_features(stored).values()), dim=1)
     there = torch.from_numpy(stored.features.present)
     torch.testing.assert_close(found[there].mean(0), torch.zeros(4), atol=1e-5, rtol=0)
     torch.testing.assert_close(found[there].std(0, correction=0), torch.ones(4))
@@ -133,6 +145,6 @@ def test_features_are_standardised_over_the_items_that_have_them(stored: StoredI
 
 def test_features_that_never_vary_or_are_nowhere_are_zero(stored: StoredIds) -> None:
     constant = replace(stored.features, vectors=np.full((N, 4), 5.0, np.float32), present=np.ones(N, bool))
-    assert (model_features(replace(stored, features=constant)) == 0).all()
+    assert (model_features(replace(stored, features=constant))["text"] == 0).all()
     nowhere = replace(stored.features, vectors=np.zeros((N, 4), np.float32), present=np.zeros(N, bool))
-    assert (model_features(replace(stored, features=nowhere)) == 0).all()
+    assert (model_features(replace(stored, features=nowhere))["text"] == 0).all()
