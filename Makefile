@@ -41,7 +41,7 @@ format: .venv/.installed  ## let ruff rewrite the code
 	$(PY) -m ruff format
 
 lock: .venv/.installed  ## write requirements.lock anew (edit or delete a line first to move that package)
-	$(PIP) install -e ".[text,cf,image,track,dev]"
+	$(PIP) install -e ".[text,cf,image,track,bench,dev]"
 	$(PY) -m pip freeze --all --exclude pip --exclude-editable > .venv/freeze.txt
 	( echo "# Exact versions, used as constraints (pip -c): lines for other platforms are simply unused."; \
 	  echo "# Made by 'make lock' with every extra; to move one package, edit or delete its line and run that."; \

@@ -19,13 +19,13 @@ from genrec import config
 from genrec.artifacts import input_ref, stage_folder, text_hash, write_json
 from genrec.data.histories import Histories
 from genrec.data.load import load_dataset
-from genrec.data.splits import LeaveOneOut, Split, Splitter
+from genrec.data.splits import LeaveOneOut, Part, Split, Splitter
 from genrec.errors import ConfigError
 from genrec.evaluation.judge import Judge
 from genrec.evaluation.protocol import evaluation_set
 from genrec.generative.batches import BatchPlan
-from genrec.generative.store import model_features, save_model
-from genrec.generative.task import TimelineTask
+from genrec.generative.store import Model, model_features, model_name, save_model
+from genrec.generative.task import GenerativeTask
 from genrec.generative.timeline import Timeline
 from genrec.generative.tree import CodeTree
 from genrec.recall.generative import recallers
@@ -43,12 +43,14 @@ VALIDATION_WIDTH = 20  # beams while training; the comparison afterwards uses mo
 def train(
     *,
     dataset: str,
-    model: Callable[..., Timeline] = Timeline,
+    model: Callable[..., Model] = Timeline,
+    plan: Callable[..., BatchPlan] = BatchPlan,
     dataset_folder: str | None = None,
     dataset_split: str | None = None,
     semantic_ids_path: str | None = None,
     poster_feature_path: str | None = None,
     splitter: Splitter | None = None,
+    part: Part = "valid",
     decoder_embed_dim: int | None = None,
     attn_embed_dim: int | None = None,
     attn_heads: int | None = None,
@@ -67,14 +69,17 @@ def train(
 
     Args:
         dataset: ml100k, ml-latest-small, ml1m, ml20m, ml25m, ml32m, amazon or custom.
-        model: @timeline.Timeline, not called.
+        model: @timeline.Timeline or @tiger.Tiger, not called.
+        plan: @batches.BatchPlan, or @sliding.SlidingBatchPlan for Tiger, not called.
         dataset_folder: where the dataset's files are or go.
         dataset_split: category of a dataset that has several: beauty, sports, toys.
         semantic_ids_path: the tokenizer's artifact; out/<dataset>/tokenizer if not given.
         poster_feature_path: poster features the tokenizer must have been trained with.
         splitter: leave-one-out if not given.
+        part: what the model is for. `valid`: learn from training events, keep what is best on validation. `test`:
+            with all settings chosen so, learn from training and validation events for exactly `iterations` steps.
         decoder_embed_dim: width of item and code embeddings.
-        attn_embed_dim: width of the transformer.
+        attn_embed_dim: width of the transformer; of Tiger's attention, all heads together.
         attn_heads: attention heads.
         attn_layers: transformer blocks.
         batch_size: most histories per step.
@@ -100,10 +105,11 @@ def train(
         "layers": attn_layers,
     }
     given = {name: value for name, value in sizes.items() if value is not None}
-    timeline = model(CodeTree.of(stored.ids.codes, stored.ids.sizes), model_features(stored), **given)
-    plan = BatchPlan(
-        Histories.of(split.train),
-        max_length=timeline.max_length,
+    network = model(CodeTree.of(stored.ids.codes, stored.ids.sizes), model_features(stored), **given)
+    model_name(network)  # one that could not be stored is refused now, not after training
+    batches = plan(
+        Histories.of(split.before(part)),
+        max_length=network.max_length,
         tokens=batch_tokens,
         rows=batch_size,
         seed=runtime.seed,
@@ -111,10 +117,16 @@ def train(
     cases = evaluation_set(split, "valid", judge.max_users)
 
     def validate() -> dict[str, float]:
-        return judge(recallers(timeline, split.train, data.items, VALIDATION_WIDTH), cases)
+        if part == "test":
+            return {}  # nothing is held out to choose by
+        methods = recallers(network, split.train, data.items, VALIDATION_WIDTH)
+        return judge(methods, cases, runtime.processes)
 
     settings = recipe.settings(
-        iterations=iterations, learning_rate=learning_rate, epoch=plan.steps_per_epoch, monitor=judge.monitor
+        iterations=iterations,
+        learning_rate=learning_rate,
+        epoch=batches.steps_per_epoch,
+        monitor=judge.monitor if part == "valid" else None,
     )
     job = Job(
         stage_folder(out, data.name, "decoder"),
@@ -125,17 +137,22 @@ def train(
         configuration=config.full_text(),
         operative=config.operative_text,
     )
-    task = TimelineTask(timeline, plan, validate)
-    result = job.train(task, recipe.optimizer(timeline, learning_rate), settings)
+    task = GenerativeTask(
+        network, batches, validate, rank=runtime.processes.rank, size=runtime.processes.size
+    )
+    result = job.train(task, recipe.optimizer(network, learning_rate), settings)
+    figures = {f"valid/{name}": value for name, value in validate().items()}
+    runtime.close()
     if runtime.is_main:
-        figures = {f"valid/{name}": value for name, value in validate().items()}
         figures["time/train_seconds"] = result.seconds
         figures["train/best_step"] = float(result.best_step or result.step)
-        write(timeline, stored, split, figures, job)
+        write(network, stored, split, part, figures, job)
         print(f"generative model in {job.folder}; {summary(figures, judge.monitor)}")
 
 
-def write(model: Timeline, ids: StoredIds, split: Split, figures: Mapping[str, float], job: Job) -> None:
+def write(
+    model: Model, ids: StoredIds, split: Split, part: Part, figures: Mapping[str, float], job: Job
+) -> None:
     """Write the artifact and its figures, and hand both to the trackers."""
     save_model(
         job.folder,
@@ -144,6 +161,7 @@ def write(model: Timeline, ids: StoredIds, split: Split, figures: Mapping[str, f
         config=config.operative_text(),
         config_hash=config.config_hash(UNRELATED),
         split=input_ref(split.protocol, split.hash),
+        part=part,
         metrics=figures,
         rerun=shlex.join(["python", *sys.argv]),
     )
@@ -162,10 +180,10 @@ def check_posters(path: str | None, modalities: list[str]) -> None:
 
 def summary(metrics: Mapping[str, float], monitor: str) -> str:
     """One line for the end of the run."""
-    return (
-        f"best {monitor} {metrics[f'valid/{monitor}']:.4f} on validation at step "
-        f"{metrics['train/best_step']:.0f}, {metrics['time/train_seconds']:.0f} s"
-    )
+    step, seconds = metrics["train/best_step"], metrics["time/train_seconds"]
+    judged = metrics.get(f"valid/{monitor}")
+    best = "validation was trained on" if judged is None else f"best {monitor} {judged:.4f} on validation"
+    return f"{best}, step {step:.0f}, {seconds:.0f} s"
 
 
 if __name__ == "__main__":

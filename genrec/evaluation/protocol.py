@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -67,6 +67,16 @@ class EvaluationSet:
         places = np.full(len(keys), recommendations.k + 1, dtype=np.int64)
         places[np.searchsorted(keys, found)] = column + 1
         return places
+
+    def block(self, start: int, stop: int) -> EvaluationSet:
+        """Users start .. stop - 1 of this set."""
+        first, last = self.target_offsets[start], self.target_offsets[stop]
+        return replace(
+            self,
+            users=self.users[start:stop],
+            target_offsets=self.target_offsets[start : stop + 1] - first,
+            target_items=self.target_items[first:last],
+        )
 
     def describe(self) -> dict[str, int]:
         """Counts of warm and cold users and items, and of targets that no history-based method can reach."""

@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file each, written atomically, from which training goes on bit for bit.
 
-The file holds the tensors of the model, the optimizer and the random generators; everything else (progress,
-learning rates, counters) is JSON in its header. No pickle.
+The file holds the tensors of the model, the optimizer, the averaged weights and the random generators;
+everything else (progress, learning rates, counters) is JSON in its header. No pickle.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 
 from genrec.artifacts import atomic_path
 from genrec.errors import ArtifactError
+from genrec.training.ema import Ema
 
 Name = Literal["last", "best"]
 _FORMAT = "genrec-checkpoint-1"
@@ -39,7 +40,13 @@ class Checkpoints:
         return self.folder / f"{name}.safetensors"
 
     def save(
-        self, name: Name, *, model: nn.Module, optimizer: Optimizer | None, progress: Mapping[str, Any]
+        self,
+        name: Name,
+        *,
+        model: nn.Module,
+        progress: Mapping[str, Any],
+        optimizer: Optimizer | None = None,
+        ema: Ema | None = None,
     ) -> None:
         """Write a checkpoint; a process killed meanwhile leaves the old one.
 
@@ -53,6 +60,7 @@ class Checkpoints:
         tree = {
             "progress": dict(progress),
             "optimizer": None if optimizer is None else optimizer.state_dict(),
+            "averages": None if ema is None else ema.averages,
             "random": random_state(),
         }
         header = {"format": _FORMAT, "tree": json.dumps(_encode(tree, "", tensors))}
@@ -62,9 +70,10 @@ class Checkpoints:
             save_file(tensors, path, metadata=header)
 
     def load(
-        self, name: Name, *, model: nn.Module, optimizer: Optimizer | None = None
+        self, name: Name, *, model: nn.Module, optimizer: Optimizer | None = None, ema: Ema | None = None
     ) -> dict[str, Any] | None:
-        """Restore the model and, with an optimizer, all that training needs to go on: it and the generators.
+        """Restore the model and, with an optimizer, all that training needs to go on: it, the averaged weights
+        if there are any, and the generators.
 
         Returns:
             The progress that was saved, or None if there is no such checkpoint.
@@ -81,6 +90,8 @@ class Checkpoints:
             model.load_state_dict(weights)
             if optimizer is not None:
                 optimizer.load_state_dict(tree["optimizer"] or {})
+            if ema is not None:
+                ema.load(tree["averages"] or [])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ArtifactError(

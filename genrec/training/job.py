@@ -9,13 +9,14 @@ from torch.optim import Optimizer
 
 from genrec.artifacts import artifact_files
 from genrec.training.checkpoint import Checkpoints
-from genrec.training.loop import LoopResult, LoopSettings, Task, resume_step, run
+from genrec.training.loop import resume_step, run
 from genrec.training.runtime import Runtime
-from genrec.training.trackers import open_trackers
+from genrec.training.settings import LoopResult, LoopSettings, Task
+from genrec.training.trackers import Trackers, open_trackers
 
 
 class Job:
-    """Opens the trackers, and hands them the configuration, the figures and the artifact.
+    """Opens the trackers, and hands them the configuration, the figures and the artifact; on the main process.
 
     Args:
         folder: where the run writes.
@@ -44,7 +45,11 @@ class Job:
         self.folder, self.identity, self.runtime, self.operative = folder, identity, runtime, operative
         self.checkpoints = Checkpoints(folder / "checkpoints")
         resumed = None if identity is None else resume_step(self.checkpoints, identity)
-        self.trackers = open_trackers(folder, wandb=wandb, name=name, resume_step=resumed)
+        self.trackers = (
+            open_trackers(folder, wandb=wandb, name=name, resume_step=resumed)
+            if runtime.is_main
+            else Trackers()
+        )
         self.trackers.configuration(configuration, "config-full.gin")
 
     def train(self, task: Task, optimizer: Optimizer, settings: LoopSettings) -> LoopResult:

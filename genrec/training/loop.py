@@ -2,7 +2,8 @@
 
 Everything that decides the next step (weights, optimizer, random generators, counters) is in the checkpoint,
 and validation does not touch the generators, so a run that was killed anywhere and started again ends with
-the weights of one that was not.
+the weights of one that was not. Several processes go through the same steps side by side, each with its part
+of the batch; the main one writes.
 """
 
 from __future__ import annotations
@@ -11,104 +12,19 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genrec.errors import ArtifactError, ConfigError, GenrecError
 from genrec.training.checkpoint import Checkpoints, Name, random_untouched
+from genrec.training.ema import Ema
 from genrec.training.means import Means
 from genrec.training.progress import Progress
 from genrec.training.runtime import Runtime
-from genrec.training.schedules import Constant, Schedule
+from genrec.training.settings import LoopResult, LoopSettings, Task
 from genrec.training.trackers import Tracker
-
-
-class Task(Protocol):
-    """What is trained.
-
-    `model` is replaced by its prepared form when the loop starts; state that training changes must live in
-    its parameters and buffers, because those are what a checkpoint keeps.
-    """
-
-    model: nn.Module
-
-    def loss(self, step: int) -> dict[str, Tensor]:
-        """Scalars of one batch, the same names every step; `loss` is minimised, all are logged.
-
-        Depends on the step, the model and the global generators only.
-        """
-        ...
-
-    def validate(self) -> dict[str, float]:
-        """Figures of the model, which is in eval mode and needs no gradients here."""
-        ...
-
-    def after_step(self, step: int) -> None:
-        """Called when the weights have been updated, e.g. to reset dead codes."""
-        ...
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """How long and how fast.
-
-    Attributes:
-        steps: updates of the weights.
-        learning_rate: at schedule factor 1, of all parameter groups.
-        validate_every: steps between validations; the end is always validated.
-        monitor: figure of `Task.validate` whose highest value marks the best weights; None keeps the last.
-        patience: validations without a better figure after which training stops; None never stops early.
-        checkpoint_every: steps between checkpoints; validations write one as well.
-        log_every: steps between logged losses, which are means over them.
-        gradient_clip: largest norm of the gradient; None does not clip.
-        schedule: factor on the learning rate.
-    """
-
-    steps: int
-    learning_rate: float
-    validate_every: int
-    monitor: str | None = None
-    patience: int | None = None
-    checkpoint_every: int = 1000
-    log_every: int = 50
-    gradient_clip: float | None = None
-    schedule: Schedule = field(default_factory=Constant)
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "validate_every", "checkpoint_every", "log_every", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"LoopSettings.{name} is {value}; it must be 1 or more")
-        for name in ("learning_rate", "gradient_clip"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise ConfigError(f"LoopSettings.{name} is {value}; it must be above 0")
-        if self.patience is not None and self.monitor is None:
-            raise ConfigError(
-                "LoopSettings.patience needs LoopSettings.monitor, the figure that shall improve"
-            )
-
-
-@dataclass(frozen=True)
-class LoopResult:
-    """How a run ended.
-
-    Attributes:
-        step: updates done.
-        best_step: step of the best validation; None without a monitor.
-        best_value: its monitored figure.
-        stopped_early: whether patience ended the run.
-        seconds: of training and validation, over all resumed parts.
-    """
-
-    step: int
-    best_step: int | None
-    best_value: float | None
-    stopped_early: bool
-    seconds: float
 
 
 @dataclass
@@ -183,14 +99,16 @@ class _Run:
         self.task, self.settings, self.runtime = task, settings, runtime
         self.checkpoints, self.trackers = checkpoints, trackers
         self.plain = runtime.unwrap(task.model)
+        self.ema = None if settings.ema is None else Ema(self.plain, settings.ema)
         self.state = self._resumed(identity)
+        runtime.processes.start_alike(self.plain)
         self.losses = Means(self.state.sums, runtime.device)
         self.rate = 0.0
         self.started = time.monotonic() - self.state.seconds
 
     def _resumed(self, identity: str) -> _State:
         resume_step(self.checkpoints, identity)  # before anything is loaded that may not fit
-        saved = self.checkpoints.load("last", model=self.plain, optimizer=self.optimizer)
+        saved = self.checkpoints.load("last", model=self.plain, optimizer=self.optimizer, ema=self.ema)
         if saved is None:
             return _State(identity)
         if self.runtime.accelerator.scaler is not None and saved["scaler"] is not None:
@@ -219,7 +137,9 @@ class _Run:
         finally:
             bar.close()
         self.runtime.accelerator.wait_for_everyone()
-        if settings.monitor is not None and self.checkpoints.load("best", model=self.plain) is None:
+        if settings.monitor is None:
+            self._exchange()
+        elif self.checkpoints.load("best", model=self.plain) is None:
             raise ArtifactError(
                 f"{self.checkpoints.path('best')} is missing; remove its folder to train again"
             )
@@ -230,19 +150,24 @@ class _Run:
         return self.settings.patience is not None and self.state.worse >= self.settings.patience
 
     def _step(self) -> None:
-        settings, accelerator, step = self.settings, self.runtime.accelerator, self.state.step
+        settings, accelerator, processes = self.settings, self.runtime.accelerator, self.runtime.processes
+        step = self.state.step
         self.rate = settings.learning_rate * settings.schedule(step, settings.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
+        processes.draw_apart(self.runtime.seed, step)
         with accelerator.autocast():
             losses = self.task.loss(step)
         accelerator.backward(losses["loss"])
+        losses = processes.sum_gradients(self.plain.parameters(), losses)
         if settings.gradient_clip is not None:
-            accelerator.clip_grad_norm_(self.task.model.parameters(), settings.gradient_clip)
+            accelerator.clip_grad_norm_(self.plain.parameters(), settings.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             self.task.after_step(step)
+        if self.ema is not None:
+            self.ema.update(step)
         self.losses.add(losses, step)
         self.state.step = step + 1
 
@@ -255,26 +180,32 @@ class _Run:
 
     def _validate(self, bar: Progress) -> None:
         """Validate without leaving a trace in the generators, keep the best weights, and write a checkpoint."""
-        state = self.state
+        state, monitor = self.state, self.settings.monitor
         self.losses.check()
         self.task.model.eval()
+        self._exchange()
         with random_untouched(), torch.no_grad():
-            figures = self.task.validate()
-        self.task.model.train()
+            figures = self.runtime.processes.from_main(self.task.validate())
         state.validated = state.step
         self._track({f"valid/{name}": value for name, value in figures.items()})
-        monitor = self.settings.monitor
-        if monitor is not None:
-            if monitor not in figures:
-                raise ConfigError(
-                    f"LoopSettings.monitor is {monitor!r}, which validation does not give; choose one of "
-                    f"{', '.join(figures)}"
-                )
+        if monitor is None:
+            bar.show(figures, always=True)
+        elif monitor in figures:
             bar.show({monitor: figures[monitor]}, always=True)
             self._judge(figures[monitor])
         else:
-            bar.show(figures, always=True)
+            raise ConfigError(
+                f"LoopSettings.monitor is {monitor!r}, which validation does not give; choose one of "
+                f"{', '.join(figures)}"
+            )
+        self._exchange()
+        self.task.model.train()
         self._save("last")
+
+    def _exchange(self) -> None:
+        """Averaged weights in place of the model's, or back."""
+        if self.ema is not None:
+            self.ema.exchange()
 
     def _judge(self, value: float) -> None:
         state = self.state
@@ -292,9 +223,15 @@ class _Run:
         self.state.seconds = time.monotonic() - self.started
         self.state.sums = self.losses.sums()
         self.state.scaler = None if scaler is None else scaler.state_dict()
-        if self.runtime.is_main:
-            optimizer = self.optimizer if name == "last" else None
-            self.checkpoints.save(name, model=self.plain, optimizer=optimizer, progress=asdict(self.state))
+        if not self.runtime.is_main:
+            return
+        progress = asdict(self.state)
+        if name == "best":
+            self.checkpoints.save("best", model=self.plain, progress=progress)
+        else:
+            self.checkpoints.save(
+                "last", model=self.plain, progress=progress, optimizer=self.optimizer, ema=self.ema
+            )
 
     def _track(self, metrics: dict[str, float]) -> None:
         if self.runtime.is_main:

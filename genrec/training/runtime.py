@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
+import os
 from functools import cached_property
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DynamoBackend
@@ -14,17 +13,18 @@ from torch import nn
 from torch.optim import Optimizer
 
 from genrec.errors import ConfigError
+from genrec.training.processes import Processes, seed_generators
 
 Precision = Literal["no", "bf16", "fp16"]
 
 
 class Runtime:
-    """Device, precision, and repeatability of one process; `torchrun` starts several of them.
+    """Device, precision, and repeatability; with `torchrun`, of one of several processes.
 
     Args:
         seed: of every random generator.
         precision: `no` (float32), `bf16`, or `fp16` (GPU only).
-        threads: CPU threads of torch; None leaves torch's choice.
+        threads: CPU threads of torch in each process; None leaves torch's choice.
         compile: compile the model's forward pass.
         cpu: stay on the CPU even if there is an accelerator.
     """
@@ -58,10 +58,24 @@ class Runtime:
     @cached_property
     def accelerator(self) -> Accelerator:
         """Made on first use, so that a runtime can be configured where nothing is trained."""
+        backend = DynamoBackend.INDUCTOR if self.compile else DynamoBackend.NO
+        cpu = self.cpu or not torch.accelerator.is_available()  # without a GPU, gloo has to be asked for
+        accelerator = Accelerator(mixed_precision=self.precision, cpu=cpu, dynamo_backend=backend)
+        started = int(os.environ.get("WORLD_SIZE", "1"))
+        if accelerator.num_processes != started:
+            raise ConfigError(
+                f"{started} processes were started, but they cannot work together on {accelerator.device.type}; start "
+                "one, or bind Runtime.cpu = True"
+            )
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        backend = DynamoBackend.INDUCTOR if self.compile else DynamoBackend.NO
-        return Accelerator(mixed_precision=self.precision, cpu=self.cpu, dynamo_backend=backend)
+        return accelerator
+
+    @cached_property
+    def processes(self) -> Processes:
+        """This process and those beside it."""
+        accelerator = self.accelerator
+        return Processes(accelerator.process_index, accelerator.num_processes, accelerator.device)
 
     @property
     def device(self) -> torch.device:
@@ -76,17 +90,21 @@ class Runtime:
 
     def seed_everything(self) -> None:
         """Seed all generators and ask torch for repeatable algorithms; with one seed, two runs are the same."""
-        random.seed(self.seed)
-        np.random.seed(self.seed % 2**32)  # noqa: NPY002 - libraries still draw from it
-        torch.manual_seed(self.seed)
+        seed_generators(self.seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # costs time and changes no result
         _ = self.accelerator  # sets the number of threads, on which sums depend
 
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
-        """Move to the device and wrap for precision, compilation and several processes."""
-        model, optimizer = self.accelerator.prepare(model, optimizer)
-        return model, optimizer
+        """Move to the device and wrap for precision and compilation; `processes` sums the gradients."""
+        model = self.accelerator.prepare_model(
+            model, evaluation_mode=True
+        )  # else it would be wrapped for that too
+        return model, self.accelerator.prepare_optimizer(optimizer)
+
+    def close(self) -> None:
+        """Part from the other processes: what follows is for one alone."""
+        self.accelerator.end_training()
 
     def unwrap(self, model: nn.Module) -> nn.Module:
         """The model as it was before `prepare`, with its own names of weights."""

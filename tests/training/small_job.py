@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from genrec.training.checkpoint import Checkpoints
-from genrec.training.loop import LoopResult, LoopSettings, resume_step, run
+from genrec.training.loop import resume_step, run
 from genrec.training.runtime import Runtime
 from genrec.training.schedules import Cosine
+from genrec.training.settings import LoopResult, LoopSettings
 from genrec.training.trackers import Tracker, Trackers, open_trackers
 
 
@@ -75,7 +76,7 @@ def train(
     )
 
 
-SHORT = dataclasses.replace(SETTINGS, steps=7, validate_every=3, checkpoint_every=2)
+SHORT = dataclasses.replace(SETTINGS, steps=7, validate_every=3, checkpoint_every=2, ema=0.8)
 
 
 def train_until_killed(folder: Path, moment: int | None) -> None:

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from genrec.errors import ArtifactError, ConfigError, GenrecError
 from genrec.training.checkpoint import Checkpoints
-from genrec.training.loop import LoopSettings, resume_step, run
+from genrec.training.loop import resume_step, run
 from genrec.training.means import Means
 from genrec.training.progress import Progress
 from genrec.training.runtime import Runtime
+from genrec.training.settings import LoopSettings
 from genrec.training.trackers import JsonlTracker, Trackers
 
 

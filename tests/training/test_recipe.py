@@ -18,6 +18,19 @@ def test_only_matrices_decay() -> None:
     assert free["weight_decay"] == 0.0
 
 
+def test_embeddings_need_not_decay() -> None:
+    table, bag = nn.Embedding(5, 3), nn.EmbeddingBag(6, 3)
+    model = nn.ModuleList([table, bag, nn.Linear(3, 4)])
+    decayed, free = Recipe(decay_embeddings=False).optimizer(model, 0.01).param_groups
+    assert [p.shape for p in decayed["params"]] == [(4, 3)]
+    assert [p.shape for p in free["params"]] == [(5, 3), (6, 3), (4,)]
+    assert len(Recipe().optimizer(model, 0.01).param_groups[0]["params"]) == 3
+
+
+def test_a_recipe_hands_on_its_average() -> None:
+    assert Recipe(ema=0.99).settings(iterations=10, learning_rate=0.1).ema == 0.99
+
+
 def test_a_run_with_epochs_validates_after_each() -> None:
     settings = Recipe(patience=3).settings(iterations=100, learning_rate=0.1, epoch=7, monitor="ndcg@10")
     assert (settings.validate_every, settings.patience, settings.monitor) == (7, 3, "ndcg@10")

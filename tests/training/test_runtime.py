@@ -31,6 +31,15 @@ def test_prepared_and_unwrapped_models_keep_their_names() -> None:
     assert runtime.unwrap(prepared) is model
 
 
+def test_processes_that_cannot_work_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a processor's built-in GPU, where each would train a model of its own."""
+    alone = Runtime(cpu=True).accelerator
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("genrec.training.runtime.Accelerator", lambda **_: alone)
+    with pytest.raises(ConfigError, match=r"2 processes were started.*Runtime\.cpu = True"):
+        _ = Runtime().accelerator
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [({"seed": -1}, "seed"), ({"precision": "fp8"}, "precision"), ({"threads": 0}, "threads")],
