@@ -39,6 +39,7 @@ from genrec.training.recipe import Recipe
 from genrec.training.runtime import Runtime
 from genrec.training.trackers import read_curves
 
+LOSSES = tuple(f"train/{name}" for name in ("reconstruction", "quantisation", "alignment"))
 UNRELATED = ("out", "wandb_*")  # bindings that change where results go, not what they are
 
 
@@ -51,6 +52,7 @@ def train(
     dataset_folder: str | None = None,
     dataset_split: str | None = None,
     poster_feature_path: str | None = None,
+    collaborative: ItemEncoder | None = None,
     splitter: Splitter | None = None,
     assignment: Assignment | None = None,
     vae_input_dim: int | None = None,
@@ -71,10 +73,13 @@ def train(
     Args:
         dataset: ml100k, ml-latest-small, ml1m, ml20m, ml25m, ml32m, amazon or custom.
         features: encoder of the items, for instance @fusion.Concat().
-        tokenizer: @rqvae.RqVae, @rqkmeans.RqKMeans or @random_ids.RandomIds, not called.
+        tokenizer: @rqvae.RqVae, @rqkmeans.RqKMeans, @product.ProductQuantiser, @hierarchical.HierarchicalKMeans
+            or @random_ids.RandomIds, not called.
         dataset_folder: where the dataset's files are or go.
         dataset_split: category of a dataset that has several: beauty, sports, toys.
         poster_feature_path: .npy of poster features, one row per item, added to the features.
+        collaborative: encoder of training histories, for instance @collaborative.CoOccurrence(), with whose vectors
+            an RQ-VAE aligns its codes; it needs RqVae.alignment_weight.
         splitter: which events encoders may learn from: its training part; leave-one-out if not given.
         assignment: how codes become unique ids, and the collapse alarm.
         vae_input_dim: width of the features, checked when given.
@@ -95,6 +100,8 @@ def train(
     data = load_dataset(dataset, dataset_folder, dataset_split)
     split = (splitter or LeaveOneOut())(data.interactions)
     described = build_features(features, data.items, split.train, poster_feature_path, vae_input_dim)
+    described = assignment.described(described, data.items)
+    behaviour = None if collaborative is None else collaborative.encode(data.items, split.train)
     runtime.seed_everything()
     given = {
         "embed_dim": vae_embed_dim,
@@ -102,11 +109,15 @@ def train(
         "n_levels": vae_n_layers,
         "commitment_weight": commitment_weight,
     }
-    model = make_tokenizer(tokenizer, described.width, given)
+    model = make_tokenizer(tokenizer, described, behaviour, given)
     assignment.rule.check(model.sizes, len(data.items))
     settings = recipe.settings(iterations=iterations, learning_rate=learning_rate)
-    task = start(model, described, runtime, batch_size, iterations) if isinstance(model, RqVae) else None
-    identity = text_hash(config.config_hash(UNRELATED) + data.content_hash + described.digest)
+    learner = model if isinstance(model, RqVae) and assignment.earlier is None else None
+    task = (
+        start(learner, described, behaviour, runtime, batch_size, iterations) if learner is not None else None
+    )
+    read = described.digest + ("" if behaviour is None else behaviour.digest)
+    identity = text_hash(config.config_hash(UNRELATED) + data.content_hash + read)
     job = Job(
         stage_folder(out, data.name, "tokenizer"),
         name=f"{data.name}-tokenizer",
@@ -119,16 +130,31 @@ def train(
     if task is not None:
         job.train(task, recipe.optimizer(task.plain, learning_rate), settings)
         task.plain.cpu()
+    runtime.close()
     if runtime.is_main:
         write(assignment, model, described, data, split, job)
 
 
 def start(
-    model: RqVae, features: ItemFeatures, runtime: Runtime, batch_size: int, iterations: int
+    model: RqVae,
+    features: ItemFeatures,
+    behaviour: ItemFeatures | None,
+    runtime: Runtime,
+    batch_size: int,
+    iterations: int,
 ) -> RqVaeTask:
     """The training of an RQ-VAE whose codebooks start from k-means++ on these features."""
     vectors = torch.from_numpy(features.vectors).to(runtime.device)
-    task = RqVaeTask(model, vectors, batch_size=batch_size, iterations=iterations, seed=runtime.seed)
+    task = RqVaeTask(
+        model,
+        vectors,
+        batch_size=batch_size,
+        iterations=iterations,
+        seed=runtime.seed,
+        collaborative=None if behaviour is None else torch.from_numpy(behaviour.vectors).to(runtime.device),
+        rank=runtime.processes.rank,
+        size=runtime.processes.size,
+    )
     model.to(runtime.device).start(vectors, torch.Generator().manual_seed(runtime.seed))
     return task
 
@@ -149,6 +175,7 @@ def write(
         dataset=input_ref(data.name, data.content_hash),
         split=input_ref(split.protocol, split.hash),
         rerun=shlex.join(["python", *sys.argv]),
+        extends=assignment.earlier,
     )
     figures = {f"tokenizer/{name}": value for name, value in ids.quality.items()}
     write_json(job.folder / "metrics.json", figures)
@@ -162,7 +189,10 @@ def write(
 
 
 def make_tokenizer(
-    factory: Callable[..., Tokenizer], input_dim: int, given: Mapping[str, float | None]
+    factory: Callable[..., Tokenizer],
+    features: ItemFeatures,
+    behaviour: ItemFeatures | None,
+    given: Mapping[str, float | None],
 ) -> Tokenizer:
     """Call the factory with the `train.vae_*` bindings that were given; one it does not know is an error."""
     known = signature(factory.__init__ if isclass(factory) else factory).parameters
@@ -173,7 +203,15 @@ def make_tokenizer(
                 f"train.vae_{name} or train.{name} is bound, but the tokenizer {factory.__name__} has no {name}; "
                 "remove the binding or take @rqvae.RqVae"
             )
-    return factory(**({"input_dim": input_dim} if "input_dim" in known else {}), **chosen)
+    widths = {"input_dim": features.width}
+    if behaviour is not None:
+        widths["collaborative_dim"] = behaviour.width
+        if "collaborative_dim" not in known:
+            raise ConfigError(
+                f"train.collaborative is bound, but the tokenizer {factory.__name__} has no loss to align with it; "
+                "take @rqvae.RqVae, or join it to train.features with fusion.Concat"
+            )
+    return factory(**{name: width for name, width in widths.items() if name in known}, **chosen)
 
 
 def describe(
@@ -192,7 +230,7 @@ def describe(
         reconstruction=tokenized.error_by_depth,
         purity={"genre similarity": purity_by_depth(ids.codes, ids.sizes, genres)[1:-1]},
         purity_by_chance={"genre similarity": purity_by_depth(shuffled, ids.sizes, genres)[1:-1]},
-        losses=read_curves(folder / "metrics.jsonl", ("train/reconstruction", "train/quantisation")),
+        losses=read_curves(folder / "metrics.jsonl", LOSSES),
         examples={str(titles[i]): show(ids.codes[i]) for i in some},
     )
 

@@ -18,7 +18,7 @@ from genrec.config.hints import Reference
 from genrec.config.statements import close, find, placed, shown, statements
 from genrec.errors import ConfigError
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[2]
 _ALWAYS_ON = config_parser.ImportStatement(
     "__gin__.dynamic_registration", True, None, config_parser.Location(None, 0, None, "")
 )
@@ -136,7 +136,7 @@ class Reader:
         gin_config._PARSE_CONTEXTS.append(self._names)
         try:
             for file in arguments.config:
-                self._read_file(find(file, [Path.cwd(), Path(sys.argv[0]).resolve().parent, _REPOSITORY]))
+                self._read_file(find(file, [Path.cwd(), Path(sys.argv[0]).resolve().parent, REPOSITORY]))
             for binding in arguments.gin:
                 self._read_text(binding, "--gin", numbered=False)
             for flag in flags:
@@ -169,7 +169,7 @@ class Reader:
             if isinstance(statement, config_parser.IncludeStatement):
                 beside = self._open[-1].parent if self._open else Path.cwd()
                 with placed(where):
-                    path = find(statement.filename, [beside, *beside.parents, Path.cwd(), _REPOSITORY])
+                    path = find(statement.filename, [beside, *beside.parents, Path.cwd(), REPOSITORY])
                 self._read_file(path)
             else:
                 with placed(where):

@@ -13,6 +13,7 @@ from genrec.tokenizer.base import Tokenized, Tokenizer
 from genrec.tokenizer.collisions import CollisionRule, UniqueAssignment
 from genrec.tokenizer.quality import check_usage, genre_matrix, quality
 from genrec.tokenizer.semantic_ids import SemanticIds, catalogue_hash
+from genrec.tokenizer.store import EarlierIds
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,15 @@ class Assignment:
         if not 0 <= self.min_usage <= 1:
             raise ConfigError(f"Assignment.min_usage must be in [0, 1], got {self.min_usage}")
 
+    @property
+    def earlier(self) -> EarlierIds | None:
+        """Ids that stay as they are, with the tokenizer that made them; None: all is made anew."""
+        return None
+
+    def described(self, features: ItemFeatures, items: ItemTable) -> ItemFeatures:
+        """The features that the tokenizer shall read, given what the encoders say about the catalogue."""
+        return features
+
     def __call__(
         self, tokenizer: Tokenizer, features: ItemFeatures, items: ItemTable
     ) -> tuple[SemanticIds, Tokenized]:
@@ -40,8 +50,14 @@ class Assignment:
             TokenizerCollapse: a level uses too few of its codes.
         """
         tokenized = tokenizer.tokenize(torch.from_numpy(features.vectors), self.rule)
-        figures = quality(tokenized, genre_matrix(items))
+        ids = named_ids(tokenizer, tokenized, items)
         learned = tokenized.codes if tokenized.raw is None else tokenized.raw
-        check_usage(figures, tokenized.sizes[: learned.shape[1]], len(items), self.min_usage)
-        name = type(tokenizer).__name__
-        return SemanticIds(tokenized.codes, tokenized.sizes, name, catalogue_hash(items), figures), tokenized
+        check_usage(ids.quality, tokenized.sizes[: learned.shape[1]], len(items), self.min_usage)
+        return ids, tokenized
+
+
+def named_ids(tokenizer: Tokenizer, tokenized: Tokenized, items: ItemTable) -> SemanticIds:
+    """Codes of a catalogue with their quality figures."""
+    figures = quality(tokenized, genre_matrix(items))
+    name = type(tokenizer).__name__
+    return SemanticIds(tokenized.codes, tokenized.sizes, name, catalogue_hash(items), figures)

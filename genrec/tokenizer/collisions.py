@@ -7,28 +7,37 @@ from math import prod
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from torch import Tensor
 
 from genrec.errors import ConfigError
-from genrec.tokenizer.kmeans import squared_distances
-from genrec.tokenizer.residual import encode
+from genrec.tokenizer.placement import Costs, cheapest, match, spread
+from genrec.tokenizer.space import Codes, CodeSpace, Rows
 
-Codes = NDArray[np.int32]
 MAX_KEY = 2**63 - 1
 
 
 class CollisionRule(Protocol):
-    """Turns latents and codebooks into unique codes."""
+    """Turns the codes that items prefer into unique codes."""
 
     def check(self, sizes: Sequence[int], n_items: int) -> None:
         """Raise ConfigError if codebooks of these sizes cannot hold so many items; asked before training."""
         ...
 
-    def __call__(self, latents: Tensor, codebooks: Sequence[Tensor]) -> tuple[Codes, tuple[int, ...]]:
-        """Latents [N, D] -> (codes int32 [N, L or L + 1], codebook sizes)."""
+    def __call__(
+        self, space: CodeSpace, raw: Codes, taken: Codes | None = None
+    ) -> tuple[Codes, tuple[int, ...]]:
+        """Unique codes of the items of a space.
+
+        Args:
+            raw: int32 [N, L], `space.nearest()`.
+            taken: int32 [M, L or L + 1], ids of other items that this rule has given before and that stay.
+
+        Returns:
+            (codes int32 [N, L or L + 1], codebook sizes).
+
+        Raises:
+            ConfigError: there is no room for so many items.
+        """
         ...
 
 
@@ -44,7 +53,10 @@ def group_ids(codes: NDArray[np.integer], sizes: Sequence[int]) -> NDArray[np.in
         if span * sizes[level] > MAX_KEY:  # number the prefixes that occur instead of all that could
             found, key = np.unique(key, return_inverse=True)
             span = len(found)
-        key = key * sizes[level] + codes[:, level]
+        key *= sizes[
+            level
+        ]  # in place: for millions of items memory takes longer to come than numbers to multiply
+        key += codes[:, level]
         span *= sizes[level]
     return key
 
@@ -57,94 +69,127 @@ def collision_rate(codes: NDArray[np.integer], sizes: Sequence[int]) -> float:
 
 
 class DeduplicationCode:
-    """Appends one more code that counts the items of a colliding group (TIGER §3.1), in item order."""
+    """Appends one more code that counts the items of a colliding group (TIGER §3.1), in item order.
+
+    New items count on where their group ended. The last codebook does not grow with them, because a model
+    trained on the ids has no embedding for further codes: items that find their group full go to the nearest
+    id that has room.
+    """
 
     def check(self, sizes: Sequence[int], n_items: int) -> None:
         """Any number of items fits."""
 
-    def __call__(self, latents: Tensor, codebooks: Sequence[Tensor]) -> tuple[Codes, tuple[int, ...]]:
-        """Latents [N, D] -> (codes int32 [N, L + 1], codebook sizes)."""
-        codes = encode(latents, codebooks).numpy().astype(np.int32)
-        sizes = tuple(len(book) for book in codebooks)
-        key = group_ids(codes, sizes)
-        order = np.argsort(key, kind="stable")
-        starts = np.flatnonzero(np.r_[True, np.diff(key[order]) != 0])
-        lengths = np.diff(np.r_[starts, len(key)])
-        extra = np.empty(len(key), dtype=np.int32)
-        extra[order] = np.arange(len(key)) - np.repeat(starts, lengths)
-        return np.column_stack([codes, extra]), (*sizes, int(extra.max(initial=0)) + 1)
+    def __call__(
+        self, space: CodeSpace, raw: Codes, taken: Codes | None = None
+    ) -> tuple[Codes, tuple[int, ...]]:
+        """Unique codes int32 [N, L + 1], and the codebook sizes; see `CollisionRule`."""
+        sizes = space.sizes
+        if taken is None or not len(taken):
+            extra = _places(group_ids(raw, sizes))
+            return np.column_stack([raw, extra]), (*sizes, int(extra.max(initial=0)) + 1)
+        deep = int(taken[:, -1].max()) + 1
+        _check_room((*sizes, deep), len(raw) + len(taken))
+        codes = settled(space, raw, taken[:, :-1], leaf=deep)
+        group = group_ids(np.concatenate([taken[:, :-1], codes]), sizes)  # old items first
+        return np.column_stack([codes, _places(group)[len(taken) :]]), (*sizes, deep)
+
+
+def _places(group: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The place of each row among the rows of its group [N], counted from 0 in order of rows."""
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    lengths = np.diff(np.append(starts, len(group)))
+    place = np.empty(len(group), dtype=np.int32)
+    place[order] = np.arange(len(group)) - np.repeat(starts, lengths)
+    return place
 
 
 class UniqueAssignment:
     """Moves colliding items to free leaves under the same prefix, at the least total squared distance.
 
-    Levels are assigned from the top. A prefix holds at most as many items as there are leaves below it; the
+    Levels are settled from the top. A prefix holds at most as many items as there are leaves below it; the
     rare one that would hold more spills into its siblings. At the last level a leaf holds one item, and the
     items under a prefix with a conflict are placed by minimum-cost matching (Hungarian algorithm). Prefixes
-    without conflict keep their nearest codes.
+    without conflict keep their nearest codes. In long ids only the last levels can overflow at all, so that
+    duplicates differ in their last digits and nothing else moves.
     """
 
     def check(self, sizes: Sequence[int], n_items: int) -> None:
         """Every item needs a leaf."""
-        if prod(sizes) < n_items:
-            raise ConfigError(
-                f"{n_items} items do not fit into codebooks of {' x '.join(map(str, sizes))} codes; raise "
-                "the codebook size or the number of levels"
-            )
+        _check_room(sizes, n_items)
 
-    def __call__(self, latents: Tensor, codebooks: Sequence[Tensor]) -> tuple[Codes, tuple[int, ...]]:
-        """Latents [N, D] -> (codes int32 [N, L], codebook sizes)."""
-        sizes = tuple(len(book) for book in codebooks)
-        self.check(sizes, len(latents))
-        residual = latents
-        codes = np.zeros((len(latents), len(sizes)), dtype=np.int32)
-        for level, book in enumerate(codebooks):
-            cost = squared_distances(residual, book).numpy()  # [N, K]
-            parent = group_ids(codes[:, :level], sizes)
-            codes[:, level] = _assign(cost, parent, capacity=prod(sizes[level + 1 :]))
-            residual = residual - book[torch.from_numpy(codes[:, level].astype(np.int64))]
-        return codes, sizes
+    def __call__(
+        self, space: CodeSpace, raw: Codes, taken: Codes | None = None
+    ) -> tuple[Codes, tuple[int, ...]]:
+        """Unique codes int32 [N, L], and the codebook sizes; see `CollisionRule`."""
+        sizes = space.sizes
+        taken = np.empty((0, len(sizes)), dtype=np.int32) if taken is None else taken
+        self.check(sizes, len(raw) + len(taken))
+        return settled(space, raw, taken, leaf=1), sizes
 
 
-def _assign(cost: NDArray[np.float32], parent: NDArray[np.int64], capacity: int) -> NDArray[np.int32]:
-    """Cheap code per row such that no (parent, code) holds more than `capacity` rows: cost [N, K] -> [N]."""
-    _, dense = np.unique(parent, return_inverse=True)
-    if capacity > 1:
-        return _spill(cost, dense, capacity)
-    return _match(cost, dense)
+def _check_room(sizes: Sequence[int], n_items: int) -> None:
+    if prod(sizes) < n_items:
+        raise ConfigError(
+            f"{n_items} items do not fit into codebooks of {' x '.join(map(str, sizes))} codes; raise "
+            "the codebook size or the number of levels"
+        )
 
 
-def _spill(cost: NDArray[np.float32], parent: NDArray[np.int64], capacity: int) -> NDArray[np.int32]:
-    """Greedy: an overfull child keeps the rows that would lose most elsewhere, the rest go to open siblings."""
-    n_codes = cost.shape[1]
-    code: Codes = cost.argmin(1).astype(np.int32)
-    full = np.zeros((int(parent.max(initial=-1)) + 1) * n_codes, dtype=bool)
-    while True:
-        child = parent * n_codes + code
-        _, group, held = np.unique(child, return_inverse=True, return_counts=True)
-        rows = np.flatnonzero((held > capacity)[group])
-        if not len(rows):
-            return code
-        full[child[rows]] = True
-        closed = full[parent[rows, None] * n_codes + np.arange(n_codes)]
-        elsewhere = np.where(closed, np.inf, cost[rows])
-        regret = elsewhere.min(1) - cost[rows, code[rows]]
-        order = np.lexsort((-regret, child[rows]))
-        sorted_child = child[rows][order]
-        first = np.searchsorted(sorted_child, sorted_child)
-        leaving = order[np.arange(len(rows)) - first >= capacity]
-        code[rows[leaving]] = elsewhere[leaving].argmin(1)
+def settled(space: CodeSpace, raw: Codes, taken: Codes, leaf: int) -> Codes:
+    """Codes near `raw` such that no leaf holds more than `leaf` items.
+
+    Args:
+        raw: int32 [N, L].
+        taken: int32 [M, L], ids of items that are there already and stay.
+
+    Returns:
+        int32 [N, L].
+
+    Raises:
+        ConfigError: the ids that are there have another length.
+    """
+    if taken.shape[1] != raw.shape[1]:
+        raise ConfigError(
+            f"ids of {taken.shape[1]} codes cannot take in items of {raw.shape[1]} codes; bind the collision rule that "
+            "they were made with as Assignment.rule or Extension.rule"
+        )
+    codes = raw.copy()
+    for level in range(len(space.sizes)):
+        room = prod(space.sizes[level + 1 :]) * leaf
+        if room >= len(raw) + len(taken):
+            continue  # not even all items would fill one child
+        moved = settle_level(space, codes, taken, level, room)
+        for deeper in range(level + 1, len(space.sizes)):
+            codes[moved, deeper] = cheapest(_costs(space, deeper, codes, moved), len(moved))
+    return codes
 
 
-def _match(cost: NDArray[np.float32], parent: NDArray[np.int64]) -> NDArray[np.int32]:
-    """One row per leaf, by minimum-cost matching under every parent that has a conflict."""
-    n_codes = cost.shape[1]
-    code: Codes = cost.argmin(1).astype(np.int32)
-    leaf, held = np.unique(parent * n_codes + code, return_counts=True)
-    conflicted = np.unique(leaf[held > 1] // n_codes)
-    order = np.argsort(parent, kind="stable")
-    bounds = np.searchsorted(parent[order], np.stack([conflicted, conflicted + 1]))
-    for start, stop in bounds.T:
-        rows = order[start:stop]
-        code[rows] = linear_sum_assignment(cost[rows])[1]
-    return code
+def settle_level(space: CodeSpace, codes: Codes, taken: Codes, level: int, room: int) -> Rows:
+    """Change `codes` [N, L] at a level such that no prefix of its length holds more than `room` items.
+
+    Returns:
+        The rows whose code has changed.
+    """
+    n_codes, n_taken = space.sizes[level], len(taken)
+    both = np.concatenate([taken[:, : level + 1], codes[:, : level + 1]])
+    _, parent = np.unique(group_ids(both[:, :level], space.sizes), return_inverse=True)
+    child = parent * n_codes + both[:, level]
+    _, group, held = np.unique(child, return_inverse=True, return_counts=True)
+    busy = np.zeros(int(parent.max(initial=-1)) + 1, dtype=bool)
+    busy[parent[(held > room)[group]]] = True
+    rows = np.flatnonzero(busy[parent[n_taken:]])
+    number = np.cumsum(busy) - 1  # of each busy parent
+    free = np.full((int(busy.sum()), n_codes), room, dtype=np.int64)
+    there = np.flatnonzero(busy[parent[:n_taken]])
+    np.subtract.at(free, (number[parent[there]], taken[there, level]), 1)
+    costs, own = _costs(space, level, codes, rows), number[parent[n_taken + rows]]
+    found = match(costs, own, free) if room == 1 else spread(costs, codes[rows, level], own, free)
+    moved: Rows = rows[found != codes[rows, level]]
+    codes[rows, level] = found
+    return moved
+
+
+def _costs(space: CodeSpace, level: int, codes: Codes, rows: Rows) -> Costs:
+    """Costs of a level's codes for some of these rows, given the codes of the levels before."""
+    return lambda some: space.costs(level, rows[some], codes[rows[some]])

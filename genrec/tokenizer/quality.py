@@ -63,16 +63,19 @@ def purity_by_depth(
         np.add.at(sums, group, genres[known])
         n = np.bincount(group, minlength=n_groups)
         pairs = n * (n - 1)
+        if not pairs.any():  # no two items share a longer prefix either
+            break
         similar = (sums**2).sum(1) - n  # sum over ordered pairs of two different items
-        purity.append(float(similar.sum() / pairs.sum()) if pairs.sum() else float("nan"))
-    return purity
+        purity.append(float(similar.sum() / pairs.sum()))
+    return purity + [float("nan")] * (codes.shape[1] + 1 - len(purity))
 
 
 def quality(tokenized: Tokenized, genres: NDArray[np.float32]) -> dict[str, float]:
-    """All figures, flat: `usage/0`, `perplexity/0`, `dead/0`, `gini/0`, `collision_rate`, `purity/1`, ...
+    """All figures, flat: `usage/0`, `perplexity/0`, `dead/0`, `gini/0`, `collision_rate`, `error/1`, `purity/1`, ...
 
     Usage, perplexity, dead codes and Gini are of the nearest codes where codes are learned, before collision
-    handling spreads them. `reconstruction_error` is the share of the features' variance that is lost.
+    handling spreads them. `error/<depth>` is the share of the features' variance that is lost by codes of that depth,
+    `reconstruction_error` that of whole ids.
 
     Args:
         genres: `genre_matrix` of the catalogue.
@@ -81,18 +84,21 @@ def quality(tokenized: Tokenized, genres: NDArray[np.float32]) -> dict[str, floa
     n_items, n_levels = len(learned), learned.shape[1]
     sizes = tokenized.sizes[:n_levels]
     figures: dict[str, float] = {}
+    distinct = 0
     for level, counts in enumerate(usage_counts(learned, sizes)):
         figures[f"usage/{level}"] = float((counts > 0).mean())
         figures[f"perplexity/{level}"] = perplexity(counts)
         figures[f"dead/{level}"] = float((counts == 0).sum())
         figures[f"gini/{level}"] = gini(counts)
-        prefixes = np.unique(group_ids(learned[:, : level + 1], sizes))
-        figures[f"distinct/{level}"] = len(prefixes) / max(n_items, 1)
+        if distinct < n_items:  # else longer prefixes are distinct, too
+            distinct = len(np.unique(group_ids(learned[:, : level + 1], sizes)))
+        figures[f"distinct/{level}"] = distinct / max(n_items, 1)
     groups = np.unique(group_ids(learned, sizes), return_counts=True)[1]
     figures["collision_rate_before"] = collision_rate(learned, sizes)
     figures["largest_group"] = float(groups.max(initial=0))
     figures["collision_rate"] = collision_rate(tokenized.codes, tokenized.sizes)
     figures["moved"] = float((tokenized.codes[:, :n_levels] != learned).any(1).sum() / max(n_items, 1))
+    figures |= {f"error/{depth}": left for depth, left in enumerate(tokenized.error_by_depth)}
     if tokenized.error_by_depth:
         figures["reconstruction_error"] = tokenized.error_by_depth[-1]
     purity = purity_by_depth(tokenized.codes, tokenized.sizes, genres)

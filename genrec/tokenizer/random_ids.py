@@ -12,6 +12,7 @@ from torch import Tensor
 from genrec.errors import ConfigError
 from genrec.tokenizer.base import Tokenized
 from genrec.tokenizer.collisions import CollisionRule, group_ids
+from genrec.tokenizer.space import Codes, Rows
 
 
 class RandomIds:
@@ -49,6 +50,40 @@ class RandomIds:
     def weights(self) -> Mapping[str, Tensor]:
         """Nothing is learned."""
         return {}
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Nothing is learned."""
+
+    def space(self, vectors: Tensor) -> RandomSpace:
+        """New items [M, D] (only M is used), each drawn to a random leaf that others may have, too."""
+        return RandomSpace(self.sizes, len(vectors), self.seed)
+
+
+class RandomSpace:
+    """Items without a place of their own: every code is as good as any other.
+
+    Args:
+        sizes: codebook size of each level.
+        n_items: N.
+        seed: of all draws.
+    """
+
+    def __init__(self, sizes: tuple[int, ...], n_items: int, seed: int) -> None:
+        self.sizes, self.n_items, self.seed = sizes, n_items, seed
+
+    def nearest(self) -> Codes:
+        """A random leaf for each item int32 [N, L]."""
+        rng = np.random.default_rng([self.seed, self.n_items])  # not the draw of the first catalogue
+        return rng.integers(self.sizes, size=(self.n_items, len(self.sizes)), dtype=np.int32)
+
+    def costs(self, level: int, rows: Rows, codes: Codes) -> NDArray[np.float32]:
+        """Random numbers [M, K]: an item that must move goes anywhere."""
+        rng = np.random.default_rng([self.seed, level, *rows[:1].tolist()])
+        return rng.random((len(rows), self.sizes[level]), dtype=np.float32)
+
+    def error_by_depth(self, codes: Codes) -> tuple[float, ...]:
+        """Empty: nothing is learned."""
+        return ()
 
 
 def _distinct(rng: np.random.Generator, sizes: Sequence[int], n: int) -> NDArray[np.int32]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genrec.errors import ConfigError
-from genrec.tokenizer.base import Tokenized
+from genrec.tokenizer.base import Tokenized, stored_weights
 from genrec.tokenizer.collisions import CollisionRule
-from genrec.tokenizer.residual import encode, error_by_depth, fit_codebooks
+from genrec.tokenizer.residual import ResidualSpace, fit_codebooks
 
 
 class RqKMeans:
@@ -21,7 +20,7 @@ class RqKMeans:
         codebook_size: K, codes per level.
         n_levels: L.
         iterations: Lloyd iterations per level.
-        seed: of the k-means++ start.
+        seed: of the k-means++ start, and of the rows that a catalogue of more than 512 K items is fitted to.
     """
 
     def __init__(
@@ -47,11 +46,17 @@ class RqKMeans:
         """Features float32 [N, D] -> codes; the codebooks are fitted to these features."""
         generator = torch.Generator().manual_seed(self.seed)
         self.codebooks = fit_codebooks(vectors, self.sizes, iterations=self.iterations, generator=generator)
-        raw = encode(vectors, self.codebooks)
-        codes, sizes = rule(vectors, self.codebooks)
-        errors = error_by_depth(vectors, raw, self.codebooks, lambda x: x)
-        return Tokenized(codes, sizes, raw.numpy().astype(np.int32), errors)
+        return Tokenized.of(self.space(vectors), rule)
 
     def weights(self) -> Mapping[str, Tensor]:
         """The codebooks."""
         return {f"codebooks.{level}": book for level, book in enumerate(self.codebooks)}
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the codebooks of an earlier run."""
+        shape = (self.codebook_size, None)
+        self.codebooks = stored_weights(weights, {f"codebooks.{i}": shape for i in range(self.n_levels)})
+
+    def space(self, vectors: Tensor) -> ResidualSpace:
+        """Items among the codebooks as fitted."""
+        return ResidualSpace(vectors, self.codebooks)

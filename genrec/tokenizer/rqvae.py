@@ -6,26 +6,29 @@ Sources: Lee et al. 2022, "Autoregressive image generation using residual quanti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.errors import ConfigError
-from genrec.tokenizer.base import Tokenized
+from genrec.tokenizer.base import Tokenized, stored_weights
+from genrec.tokenizer.codebooks import Ema, RunningMeans
 from genrec.tokenizer.collisions import CollisionRule
+from genrec.tokenizer.contrastive import Contrast
 from genrec.tokenizer.estimators import Estimator, StraightThrough
-from genrec.tokenizer.kmeans import nearest
-from genrec.tokenizer.residual import encode, error_by_depth, fit_codebooks
+from genrec.tokenizer.kmeans import lloyd, nearest
+from genrec.tokenizer.residual import ResidualSpace, fit_codebooks
+from genrec.tokenizer.scaling import overall
 
 
 def mlp(widths: Sequence[int]) -> nn.Sequential:
     """Linear layers of the given widths with ReLU between."""
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise(widths):
-        layers += [nn.Linear(width_in, width_out), nn.ReLU()]
+        layers += [nn.Linear(width_in, width_out), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers[:-1])
 
 
@@ -33,20 +36,27 @@ class RqVae(nn.Module):
     """Encoder MLP, L residual codebooks, decoder MLP.
 
     Inputs are standardised inside, with the mean and scale of the catalogue, so that a learning rate means
-    the same for every feature. Reconstruction, codebook and commitment terms are all summed over features
+    the same for every catalogue. Reconstruction, codebook and commitment terms are all summed over features
     and averaged over rows: with a mean over features the two latent terms would outweigh reconstruction by
     `input_dim / embed_dim`, which is what collapses codebooks.
 
     Args:
         input_dim: width D of the item features.
-        embed_dim: width of the latent space and of the code vectors.
+        embed_dim: width d of the latent space and of the code vectors.
         codebook_size: K, codes per level.
         n_levels: L.
         hidden: widths of the encoder's hidden layers; the decoder mirrors them.
         commitment_weight: beta of the commitment term.
-        estimator: how gradients pass the quantiser; straight-through if None.
+        estimator: how codes are chosen and gradients pass the quantiser; straight-through if None.
+        ema: codes are running means of their rows; if None they follow the gradient of the codebook term.
+        scaling: how inputs are standardised, a function of `genrec.tokenizer.scaling`; by one scale for all features
+            unless told otherwise, which keeps their distances and the weights of their encoders.
         kmeans_iterations: Lloyd iterations of the k-means++ start of the codebooks.
         reset_every: training steps between searches for dead codes; 0 never resets.
+        collaborative_dim: width C of the collaborative vectors that `forward` gets; None if it gets none.
+        alignment_weight: of the contrastive term that draws quantised vectors to the collaborative ones. The
+            other terms are sums over features.
+        alignment_temperature: of that term's softmax.
     """
 
     mean: Tensor
@@ -62,8 +72,13 @@ class RqVae(nn.Module):
         hidden: Sequence[int] = (512, 256, 128),
         commitment_weight: float = 0.25,
         estimator: Estimator | None = None,
+        ema: Ema | None = None,
+        scaling: Callable[[Tensor], tuple[Tensor, Tensor]] = overall,
         kmeans_iterations: int = 10,
-        reset_every: int = 100,
+        reset_every: int = 20,
+        collaborative_dim: int | None = None,
+        alignment_weight: float = 0.0,
+        alignment_temperature: float = 0.1,
     ) -> None:
         super().__init__()
         least = {
@@ -81,14 +96,31 @@ class RqVae(nn.Module):
             raise ConfigError(f"RqVae.hidden must hold positive widths, got {tuple(hidden)}")
         if commitment_weight < 0:
             raise ConfigError(f"RqVae.commitment_weight must not be negative, got {commitment_weight}")
-        self.commitment_weight = commitment_weight
+        if alignment_weight < 0 or (alignment_weight > 0) != (collaborative_dim is not None):
+            raise ConfigError(
+                f"RqVae.alignment_weight is {alignment_weight}; it must be above 0 where train.collaborative is bound, "
+                "and 0 where it is not"
+            )
+        self.commitment_weight, self.alignment_weight = commitment_weight, alignment_weight
         self.estimator = estimator or StraightThrough()
+        if ema is not None and self.estimator.moves_codes:
+            raise ConfigError(
+                f"RqVae.ema replaces the codes' gradient, which {type(self.estimator).__name__} trains them by; "
+                "remove RqVae.ema or bind another RqVae.estimator"
+            )
+        self.scaling = scaling
         self.kmeans_iterations = kmeans_iterations
         self.reset_every = reset_every
         widths = [input_dim, *hidden, embed_dim]
         self.encoder = mlp(widths)
+        _keep_variance(self.encoder)
         self.decoder = mlp(widths[::-1])
-        self.codebooks = nn.ParameterList(torch.randn(codebook_size, embed_dim) for _ in range(n_levels))
+        books = (torch.randn(codebook_size, embed_dim) for _ in range(n_levels))
+        self.codebooks = nn.ParameterList(nn.Parameter(book, requires_grad=ema is None) for book in books)
+        self.averages = None if ema is None else RunningMeans(ema, n_levels, codebook_size, embed_dim)
+        self.contrast = None
+        if collaborative_dim is not None:
+            self.contrast = Contrast(embed_dim, collaborative_dim, alignment_temperature)
         self.register_buffer("mean", torch.zeros(input_dim))
         self.register_buffer("scale", torch.ones(input_dim))
 
@@ -99,7 +131,7 @@ class RqVae(nn.Module):
 
     def standardise(self, x: Tensor) -> Tensor:
         """Raw features [B, D] -> zero mean, unit scale."""
-        return (x - self.mean) / self.scale
+        return (x - self.mean).div_(self.scale)
 
     @torch.no_grad()
     def start(self, x: Tensor, generator: torch.Generator) -> None:
@@ -107,68 +139,133 @@ class RqVae(nn.Module):
 
         k-means runs on the CPU, where the generator is, so that every device starts from the same draw.
         """
-        self.mean.copy_(x.mean(0))
-        deviation = x.std(0, correction=0)
-        self.scale.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
-        latents = self.latents(x).cpu()
-        books = fit_codebooks(latents, self.sizes, iterations=self.kmeans_iterations, generator=generator)
-        for parameter, book in zip(self.codebooks, books, strict=True):
-            parameter.copy_(book)
+        mean, scale = self.scaling(x)
+        self.mean.copy_(mean)
+        self.scale.copy_(scale)
+        residual = self.latents(x)
+        books = fit_codebooks(
+            residual.cpu(), self.sizes, iterations=self.kmeans_iterations, generator=generator
+        )
+        for level, (book, found) in enumerate(zip(self.codebooks, books, strict=True)):
+            book.copy_(found)
+            index, _ = nearest(residual, book)
+            residual = residual - book[index]
+            if self.averages is not None:
+                self.averages.start(level, book, index)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Scalar losses of a batch x [B, D]: `loss`, `reconstruction`, `quantisation`."""
+    def forward(self, x: Tensor, collaborative: Tensor | None = None) -> dict[str, Tensor]:
+        """Scalars of a batch: `loss` and its terms `reconstruction`, `quantisation`, and `alignment` if it has one.
+
+        In training, running means take in the batch.
+
+        Args:
+            x: raw features [B, D].
+            collaborative: vectors to draw the quantised ones to [B, C], zeros where an item has none; not read
+                unless the model has `collaborative_dim`.
+        """
         target = self.standardise(x)
         residual = self.encoder(target)  # [B, d]
         quantised = torch.zeros_like(residual)
-        codebook_loss = commitment = residual.new_zeros(())
-        for book in self.codebooks:
+        quantisation = residual.new_zeros((), dtype=torch.float32)
+        for level, book in enumerate(self.codebooks):
             passed, index = self.estimator(residual, book)  # [B, d], [B]
             chosen = book[index]
-            codebook_loss = codebook_loss + (residual.detach() - chosen).square().sum(1).mean()
-            commitment = commitment + (residual - chosen.detach()).square().sum(1).mean()
+            fixed = chosen.detach()
+            quantisation = quantisation + self.commitment_weight * _squares(residual, fixed)
+            if self.averages is None:
+                quantisation = quantisation + _squares(chosen, residual.detach())
+            elif self.training and torch.is_grad_enabled():
+                self.averages.update(level, book, residual.detach(), index)
             quantised = quantised + passed
-            residual = residual - chosen.detach()
-        reconstruction = (self.decoder(quantised) - target).square().sum(1).mean()
-        quantisation = codebook_loss + self.commitment_weight * commitment
-        return {
-            "loss": reconstruction + quantisation,
-            "reconstruction": reconstruction.detach(),
-            "quantisation": quantisation.detach(),
+            residual = residual - passed.detach()  # a drawn mixture, too, is for the next level to mend
+        losses = {
+            "reconstruction": _squares(self.decoder(quantised), target) / len(x),
+            "quantisation": quantisation / len(x),
         }
+        if self.contrast is not None and collaborative is not None:
+            losses["alignment"] = self.alignment_weight * self.contrast(quantised, collaborative)
+        return {"loss": sum(losses.values()), **{name: value.detach() for name, value in losses.items()}}
 
     @torch.no_grad()
-    def reset_dead_codes(self, x: Tensor) -> int:
+    def reset_dead_codes(self, x: Tensor, generator: torch.Generator | None = None) -> int:
         """Move codes that no row of x [M, D] chooses onto random residuals of x; returns how many moved.
 
-        Call it between optimiser steps with several rows per code, else live codes look dead.
+        Dead codes are a sign that the level lags behind latents that move faster than its codes, so its other codes
+        are brought up to date, too: to the means of their rows, one step of k-means (Lancucki et al. 2020, "Robust
+        training of vector quantized bottleneck models", §III). Levels without dead codes stay as they are.
+
+        Args:
+            x: raw features [M, D], several rows per code, else live codes look dead.
+            generator: of the draws, on the CPU, so that every process and device draws the same.
         """
         residual = self.latents(x)
         moved = 0
-        for book in self.codebooks:
+        for level, book in enumerate(self.codebooks):
             index, _ = nearest(residual, book)
             dead = torch.nonzero(torch.bincount(index, minlength=len(book)) == 0)[:, 0]
-            rows = torch.randperm(len(residual), device=residual.device)[: len(dead)]
-            following = residual - book[index]
-            book[dead[: len(rows)]] = residual[rows]
-            residual = following
-            moved += len(rows)
+            if len(dead):
+                rows = torch.randperm(len(residual), generator=generator)[: len(dead)].to(residual.device)
+                book[dead[: len(rows)]] = residual[rows]
+                book.copy_(lloyd(residual, book, iterations=1))
+                index, _ = nearest(residual, book)
+                moved += len(rows)
+                if self.averages is not None:
+                    self.averages.start(level, book, index)
+            residual = residual - book[index]
         return moved
+
+    @torch.no_grad()
+    def settle(self, x: Tensor) -> None:
+        """Move every code to the mean of the rows of x [M, D] that choose it, as k-means does until it rests.
+
+        The codebook term pulls codes there anyway; at the end of a short or fast training they are still on their
+        way, behind the latents of the encoder that they will be used with.
+        """
+        residual = self.latents(x)
+        for level, book in enumerate(self.codebooks):
+            book.copy_(lloyd(residual, book, self.kmeans_iterations))
+            index, _ = nearest(residual, book)
+            if self.averages is not None:
+                self.averages.start(level, book, index)
+            residual = residual - book[index]
 
     @torch.no_grad()
     def latents(self, x: Tensor) -> Tensor:
         """Raw features [N, D] -> latents [N, embed_dim]."""
         return torch.cat([self.encoder(self.standardise(block)) for block in torch.split(x, 65_536)])
 
-    @torch.no_grad()
     def tokenize(self, vectors: Tensor, rule: CollisionRule) -> Tokenized:
         """Raw features float32 [N, D] -> codes, with the model as trained."""
-        latents = self.latents(vectors)
+        return Tokenized.of(self.space(vectors), rule)
+
+    @torch.no_grad()
+    def space(self, vectors: Tensor) -> ResidualSpace:
+        """Items among the codes as trained; the error is that of the decoder on standardised features."""
         books = [book.detach() for book in self.codebooks]
-        raw = encode(latents, books)
-        codes, sizes = rule(latents, books)
-        errors = error_by_depth(self.standardise(vectors), raw, books, self.decoder)
-        return Tokenized(codes, sizes, raw.numpy().astype(np.int32), errors)
+        return ResidualSpace(self.latents(vectors), books, self.standardise(vectors), self.decoder)
 
     def weights(self) -> Mapping[str, Tensor]:
         """The state dict."""
         return self.state_dict()
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights of a trained model of the same widths."""
+        shapes = {name: tensor.shape for name, tensor in self.state_dict().items()}
+        self.load_state_dict(dict(zip(shapes, stored_weights(weights, shapes), strict=True)))
+
+
+def _keep_variance(layers: nn.Sequential) -> None:
+    """Start linear layers so that the variance of their inputs survives ReLUs (He et al. 2015, §2.2).
+
+    torch's default loses five sixths of it per layer: latents would begin as points beside the biases, and outgrow
+    the codes that were started on them.
+    """
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+
+
+def _squares(x: Tensor, y: Tensor) -> Tensor:
+    """Sum of squared differences of x and y [B, d], in one pass there and one back."""
+    return F.mse_loss(x, y, reduction="sum")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations, product
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -14,13 +14,15 @@ from torch import Tensor
 
 from genrec.errors import ConfigError
 from genrec.tokenizer.collisions import (
+    CollisionRule,
     DeduplicationCode,
     UniqueAssignment,
-    _assign,
     collision_rate,
     group_ids,
+    settled,
 )
-from genrec.tokenizer.residual import decode, encode
+from genrec.tokenizer.residual import ResidualSpace, decode, encode
+from genrec.tokenizer.space import Codes
 
 KINDS = ["random", "identical", "zero", "few", "far"]
 SIZES = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
@@ -45,6 +47,11 @@ def latents_of(kind: str, n: int, width: int, seed: int) -> Tensor:
     return x
 
 
+def assigned(rule: CollisionRule, x: Tensor, books: list[Tensor]) -> tuple[Codes, tuple[int, ...]]:
+    space = ResidualSpace(x, books)
+    return rule(space, space.nearest())
+
+
 @settings(max_examples=150)
 @given(
     sizes=SIZES,
@@ -56,7 +63,7 @@ def test_unique_assignment_gives_distinct_codes(
     sizes: tuple[int, ...], fill: float, kind: str, seed: int
 ) -> None:
     n = max(1, int(fill * prod(sizes)))
-    codes, out = UniqueAssignment()(latents_of(kind, n, 3, seed), random_books(sizes, 3, seed + 1))
+    codes, out = assigned(UniqueAssignment(), latents_of(kind, n, 3, seed), random_books(sizes, 3, seed + 1))
     assert out == sizes
     assert codes.dtype == np.int32
     assert codes.shape == (n, len(sizes))
@@ -67,20 +74,20 @@ def test_unique_assignment_gives_distinct_codes(
 
 @pytest.mark.parametrize("kind", ["random", "identical", "far"])
 def test_a_catalogue_that_fills_every_leaf(kind: str) -> None:
-    codes, _ = UniqueAssignment()(latents_of(kind, 512, 4, 0), random_books((8, 8, 8), 4, 1))
+    codes, _ = assigned(UniqueAssignment(), latents_of(kind, 512, 4, 0), random_books((8, 8, 8), 4, 1))
     assert sorted(map(tuple, codes.tolist())) == list(product(range(8), repeat=3))
 
 
 def test_one_item_more_than_leaves_is_an_error() -> None:
     with pytest.raises(ConfigError, match="9 items do not fit into codebooks of 4 x 2 codes; raise"):
-        UniqueAssignment()(torch.zeros(9, 2), random_books((4, 2), 2, 0))
+        assigned(UniqueAssignment(), torch.zeros(9, 2), random_books((4, 2), 2, 0))
 
 
 def test_items_without_conflict_keep_their_nearest_codes() -> None:
     books = random_books((6, 6, 12), 5, 0)
     x = torch.randn(60, 5, generator=torch.Generator().manual_seed(2))
     raw = encode(x, books).numpy()
-    codes, sizes = UniqueAssignment()(x, books)
+    codes, sizes = assigned(UniqueAssignment(), x, books)
     prefix = group_ids(raw[:, :2], sizes)
     assert np.unique(prefix, return_counts=True)[1].max() <= 12  # no prefix has more items than leaves
     conflicted = {p for p in prefix if len(np.unique(raw[prefix == p], axis=0)) < (prefix == p).sum()}
@@ -92,55 +99,20 @@ def test_items_without_conflict_keep_their_nearest_codes() -> None:
 
 def test_a_group_below_the_capacity_does_not_leave_its_prefix() -> None:
     books = [torch.tensor([[0.0], [100.0]]), torch.tensor([[0.0], [1.0], [-1.0]])]
-    codes, _ = UniqueAssignment()(torch.tensor([[0.0], [0.1], [-0.1], [99.0]]), books)
+    codes, _ = assigned(UniqueAssignment(), torch.tensor([[0.0], [0.1], [-0.1], [99.0]]), books)
     assert codes.tolist() == [[0, 0], [0, 1], [0, 2], [1, 2]]
 
 
 def test_of_an_overfull_prefix_those_leave_that_lose_least() -> None:
     books = [torch.tensor([[0.0], [10.0]]), torch.tensor([[0.0], [1.0]])]
-    codes, _ = UniqueAssignment()(torch.tensor([[0.0], [4.9], [1.0]]), books)
+    codes, _ = assigned(UniqueAssignment(), torch.tensor([[0.0], [4.9], [1.0]]), books)
     assert codes[:, 0].tolist() == [0, 1, 0]
-
-
-@settings(max_examples=60)
-@given(n=st.integers(1, 5), k=st.integers(5, 6), seed=st.integers(0, 10_000))
-def test_the_last_level_is_the_cheapest_of_all_matchings(n: int, k: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    cost = rng.integers(0, 9, (n, k)).astype(np.float32)
-    code = _assign(cost, np.zeros(n, dtype=np.int64), capacity=1)
-    cheapest = min(cost[np.arange(n), list(p)].sum() for p in permutations(range(k), n))
-    assert len(set(code)) == n
-    assert cost[np.arange(n), code].sum() == cheapest
-
-
-@given(
-    k=st.integers(1, 5),
-    capacity=st.integers(1, 6),
-    parents=st.integers(1, 4),
-    seed=st.integers(0, 10_000),
-    tied=st.booleans(),
-)
-def test_no_child_holds_more_than_its_capacity(
-    k: int, capacity: int, parents: int, seed: int, tied: bool
-) -> None:
-    rng = np.random.default_rng(seed)
-    held = rng.integers(0, k * capacity + 1, parents)
-    parent = rng.permutation(np.repeat(np.arange(parents) * 7, held))  # parents need not be dense
-    cost = rng.random((len(parent), k)).astype(np.float32)
-    if tied:
-        cost[:] = np.arange(k)
-    code = _assign(cost, parent, capacity)
-    counts = np.unique(np.stack([parent, code]), axis=1, return_counts=True)[1]
-    assert counts.max(initial=0) <= capacity
-    nearest = np.unique(np.stack([parent, cost.argmin(1)]), axis=1, return_counts=True)[1]
-    if nearest.max(initial=0) <= capacity and (capacity > 1 or nearest.max(initial=0) <= 1):
-        assert np.array_equal(code, cost.argmin(1))
 
 
 def test_moving_is_cheaper_than_dealing_free_leaves_out_at_random() -> None:
     books = random_books((8, 8, 8), 4, 3)
     x = torch.randn(400, 4, generator=torch.Generator().manual_seed(4))
-    codes, sizes = UniqueAssignment()(x, books)
+    codes, sizes = assigned(UniqueAssignment(), x, books)
     rng = np.random.default_rng(0)
     dealt = encode(x, books).numpy()
     _, first = np.unique(group_ids(dealt, sizes), return_index=True)
@@ -161,7 +133,7 @@ def test_deduplication_counts_every_group_from_zero_in_item_order(
     sizes: tuple[int, ...], n: int, kind: str, seed: int
 ) -> None:
     x, books = latents_of(kind, n, 3, seed), random_books(sizes, 3, seed + 1)
-    codes, out = DeduplicationCode()(x, books)
+    codes, out = assigned(DeduplicationCode(), x, books)
     raw = encode(x, books).numpy()
     seen: dict[tuple[int, ...], int] = {}
     for row, code in zip(raw.tolist(), codes.tolist(), strict=True):
@@ -190,3 +162,99 @@ def test_group_ids_do_not_overflow(levels: int) -> None:
 
 def test_group_ids_are_mixed_radix_numbers() -> None:
     assert group_ids(np.array([[1, 2, 3], [0, 0, 4]]), (2, 3, 5)).tolist() == [1 * 15 + 2 * 5 + 3, 4]
+
+
+@settings(max_examples=60)
+@given(
+    sizes=SIZES,
+    fill=st.floats(0.01, 1.0),
+    share=st.floats(0.0, 1.0),
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 999),
+)
+def test_new_items_get_free_leaves(
+    sizes: tuple[int, ...], fill: float, share: float, kind: str, seed: int
+) -> None:
+    n = max(1, int(fill * prod(sizes)))
+    n_old = int(share * n)
+    books, x = random_books(sizes, 3, seed + 1), latents_of(kind, n, 3, seed)
+    old, _ = assigned(UniqueAssignment(), x[:n_old], books)
+    space = ResidualSpace(x[n_old:], books)
+    new, out = UniqueAssignment()(space, space.nearest(), old)
+    assert out == sizes
+    assert len(np.unique(np.concatenate([old, new]), axis=0)) == n
+    assert (new >= 0).all()
+    assert (new < np.array(sizes)).all()
+
+
+def test_a_new_item_moves_only_if_its_leaf_is_taken() -> None:
+    books = random_books((6, 6, 12), 5, 0)
+    x = torch.randn(60, 5, generator=torch.Generator().manual_seed(2))
+    old, sizes = assigned(UniqueAssignment(), x[:40], books)
+    space = ResidualSpace(x[40:], books)
+    raw = space.nearest()
+    new, _ = UniqueAssignment()(space, raw, old)
+    wanted = group_ids(np.concatenate([old, raw]), sizes)
+    _, first, leaf = np.unique(wanted, return_index=True, return_inverse=True)
+    late = first[leaf] != np.arange(60)  # another item has it
+    prefix = wanted // 12
+    calm = ~np.isin(prefix, prefix[late])[40:]
+    assert 0 < calm.sum() < 20
+    assert np.array_equal(new[calm], raw[calm])
+    assert np.array_equal(new[:, :2], raw[:, :2])
+
+
+def test_no_room_for_new_items_is_an_error() -> None:
+    books = random_books((4, 2), 2, 0)
+    old, _ = assigned(UniqueAssignment(), torch.randn(7, 2), books)
+    space = ResidualSpace(torch.randn(2, 2), books)
+    with pytest.raises(ConfigError, match="9 items do not fit into codebooks of 4 x 2 codes"):
+        UniqueAssignment()(space, space.nearest(), old)
+
+
+def test_only_the_last_digits_of_duplicates_move_in_long_ids() -> None:
+    books = [0.7**level * book for level, book in enumerate(random_books((16,) * 24, 8, 0))]
+    x = torch.randn(400, 8, generator=torch.Generator().manual_seed(1))
+    x[100:] = x[0]  # 301 alike: more than 16, at most 16 squared
+    space = ResidualSpace(x, books)
+    raw = space.nearest()
+    codes, _ = UniqueAssignment()(space, raw)
+    assert len(np.unique(codes, axis=0)) == 400
+    assert np.array_equal(codes[:, :21], raw[:, :21])
+    assert np.array_equal(codes[1:100], raw[1:100])
+
+
+@settings(max_examples=40)
+@given(
+    sizes=st.lists(st.integers(2, 4), min_size=1, max_size=3).map(tuple),
+    n=st.integers(2, 40),
+    n_new=st.integers(1, 40),
+    kind=st.sampled_from(["random", "identical", "few"]),
+    seed=st.integers(0, 99),
+)
+def test_new_items_count_on_where_their_group_ended(
+    sizes: tuple[int, ...], n: int, n_new: int, kind: str, seed: int
+) -> None:
+    x, books = latents_of(kind, n + n_new, 3, seed), random_books(sizes, 3, seed + 1)
+    old, out = assigned(DeduplicationCode(), x[:n], books)
+    space = ResidualSpace(x[n:], books)
+    if prod(out) < n + n_new:
+        with pytest.raises(ConfigError, match="do not fit"):
+            DeduplicationCode()(space, space.nearest(), old)
+        return
+    new, sizes_again = DeduplicationCode()(space, space.nearest(), old)
+    assert sizes_again == out
+    both = np.concatenate([old, new])
+    assert len(np.unique(both, axis=0)) == n + n_new
+    assert (both < np.array(out)).all()
+    group = group_ids(both[:, :-1], sizes)
+    for one in np.unique(group):  # gapless, old items first
+        assert both[group == one, -1].tolist() == list(range((group == one).sum()))
+
+
+@given(st.integers(0, 999), st.integers(1, 4), st.integers(1, 60))
+def test_leaves_hold_as_many_as_they_may(seed: int, leaf: int, n: int) -> None:
+    sizes = (3, 3, 2)
+    space = ResidualSpace(latents_of("few", min(n, 18 * leaf), 3, seed), random_books(sizes, 3, seed + 1))
+    codes = settled(space, space.nearest(), np.empty((0, 3), dtype=np.int32), leaf)
+    assert np.unique(group_ids(codes, sizes), return_counts=True)[1].max() <= leaf

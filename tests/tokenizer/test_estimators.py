@@ -5,12 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from genrec.errors import ConfigError
-from genrec.tokenizer.estimators import Estimator, GumbelSoftmax, RotationTrick, StraightThrough
+from genrec.tokenizer.estimators import (
+    Estimator,
+    GumbelSoftmax,
+    HardEstimator,
+    RotationTrick,
+    Sinkhorn,
+    StraightThrough,
+    closeness,
+)
 
-HARD: list[Estimator] = [StraightThrough(), RotationTrick()]
+HARD: list[HardEstimator] = [StraightThrough(), RotationTrick()]
 
 
 def sample(seed: int = 0, rows: int = 20, width: int = 6, codes: int = 9) -> tuple[Tensor, Tensor]:
@@ -85,12 +94,100 @@ def test_codes_get_no_gradient_from_the_output(estimator: Estimator) -> None:
     assert torch.autograd.grad(passed.sum(), book, allow_unused=True)[0] is None
 
 
-def test_gumbel_is_hard_without_gradients() -> None:
-    z, book = sample()
+@pytest.mark.parametrize("estimator", [GumbelSoftmax(), Sinkhorn()], ids=lambda e: type(e).__name__)
+def test_inference_takes_the_nearest_code(estimator: Estimator) -> None:
+    z, book = sample(rows=60)
     with torch.no_grad():
-        passed, index = GumbelSoftmax()(z, book)
-    assert torch.equal(passed, book[index])
+        passed, index = estimator(z, book)
+    torch.testing.assert_close(passed, book[index])
     assert torch.equal(index, StraightThrough()(z, book)[1])
+
+
+def test_closeness_orders_codes_as_distances_do() -> None:
+    z, book = sample()
+    expected = (z[:, None] - book[None]).square().sum(2)
+    near = closeness(z, book)
+    torch.testing.assert_close(2 * (near[:, :1] - near), expected - expected[:, :1])
+
+
+def test_closeness_keeps_its_digits_far_from_the_origin() -> None:
+    z, book = sample(rows=200)
+    far = closeness((z + 1000).float(), (book + 1000).float())
+    assert (far.argmax(1) == closeness(z, book).argmax(1)).float().mean() > 0.99
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(closeness(z.float(), book.float()).argmax(1), closeness(z, book).argmax(1))
+
+
+def uneven(rows: int = 64, codes: int = 16) -> tuple[Tensor, Tensor]:
+    """Rows of which the nearest codes are a few: most codes lie a bit aside."""
+    g = torch.Generator().manual_seed(0)
+    z, book = torch.randn(rows, 6, generator=g), torch.randn(codes, 6, generator=g)
+    book[4:] += 1.5
+    return z, book
+
+
+def test_sinkhorn_uses_codes_evenly() -> None:
+    z, book = uneven()
+    counts = torch.bincount(Sinkhorn(epsilon=0.2, iterations=50)(z, book)[1], minlength=16)
+    nearest = torch.bincount(StraightThrough()(z, book)[1], minlength=16)
+    assert (nearest == 0).sum() >= 4
+    assert (counts > 0).all()
+    assert counts.max() <= 6 < nearest.max()  # 64 / 16 is even
+
+
+def test_sinkhorn_comes_close_to_the_best_assignment() -> None:
+    """As many rows as codes: the cheapest plan under uniform marginals is the Hungarian algorithm's matching."""
+    z, book = uneven(rows=16)
+    distance = torch.cdist(z, book).square()
+    _, best = linear_sum_assignment(distance.numpy())
+    _, index = Sinkhorn(epsilon=0.2, iterations=100)(z, book)
+    cost, least = (float(distance[range(16), i].sum()) for i in (index, torch.from_numpy(best)))
+    assert len(index.unique()) >= 15
+    assert cost == pytest.approx(least, rel=0.05)
+
+
+def test_sinkhorn_does_not_push_rows_into_another_cluster() -> None:
+    g = torch.Generator().manual_seed(0)
+    book = torch.cat([torch.randn(4, 6, generator=g), 100 + torch.randn(4, 6, generator=g)])
+    z = torch.cat([torch.randn(56, 6, generator=g), 100 + torch.randn(8, 6, generator=g)])
+    _, index = Sinkhorn(iterations=100)(z, book)
+    assert torch.equal(index >= 4, torch.arange(64) >= 56)
+    assert len(index[:56].unique()) == 4
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-3, 1.0, 1e6])
+def test_sinkhorn_depends_on_no_unit(scale: float) -> None:
+    z, book = uneven()
+    assert torch.equal(Sinkhorn()(scale * z, scale * book)[1], Sinkhorn()(z, book)[1])
+
+
+def test_sinkhorn_of_rows_that_are_codes_stays_finite() -> None:
+    _, book = uneven()
+    passed, index = Sinkhorn()(book.clone().requires_grad_(), book)
+    assert torch.equal(index, torch.arange(16))
+    torch.testing.assert_close(passed, book)
+
+
+@pytest.mark.parametrize("gradient", [StraightThrough(), RotationTrick()])
+def test_sinkhorn_passes_gradients_as_it_is_told(gradient: HardEstimator) -> None:
+    z, book = sample(rows=40)
+    upstream = torch.randn(z.shape, generator=torch.Generator().manual_seed(1), dtype=z.dtype)
+    estimator = Sinkhorn(gradient=gradient)
+    leaf = z.clone().requires_grad_()
+    code = book[estimator(z, book)[1]]
+    (expected,) = torch.autograd.grad(gradient.through(leaf, code), leaf, upstream)
+    torch.testing.assert_close(pulled_back(estimator, z, book, upstream), expected)
+
+
+def test_a_cold_gumbel_draws_codes_as_often_as_their_gaussians_say() -> None:
+    torch.manual_seed(0)
+    book = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.5]], dtype=torch.float64)
+    z = torch.tensor([[0.4, 0.3]], dtype=torch.float64)
+    drawn, _ = GumbelSoftmax(temperature=1e-4)(z.expand(20_000, 2).clone().requires_grad_(), book)
+    shares = (torch.cdist(drawn.detach(), book) < 1e-6).double().mean(0)
+    distance = (z - book).square().sum(1)
+    variance = distance.min() / 2  # per coordinate
+    torch.testing.assert_close(shares, torch.softmax(-distance / (2 * variance), 0), atol=0.012, rtol=0)
 
 
 def test_gumbel_mixes_codes_and_reaches_all_of_them() -> None:
@@ -116,3 +213,9 @@ def test_a_cold_gumbel_chooses_the_nearest_code() -> None:
 def test_gumbel_names_the_wrong_temperature(temperature: float) -> None:
     with pytest.raises(ConfigError, match=r"GumbelSoftmax\.temperature must be positive"):
         GumbelSoftmax(temperature)
+
+
+@pytest.mark.parametrize(("name", "value"), [("epsilon", 0.0), ("epsilon", -0.1), ("iterations", 0)])
+def test_sinkhorn_names_the_wrong_argument(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"Sinkhorn\.{name} must be"):
+        Sinkhorn(**{name: value})  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from genrec.tokenizer import kmeans as module
-from genrec.tokenizer.kmeans import kmeans, nearest, plus_plus, squared_distances
+from genrec.tokenizer.kmeans import kmeans, nearest, plus_plus, sample, squared_distances
 
 
 def inertia(x: Tensor, centres: Tensor) -> float:
@@ -159,3 +159,17 @@ def test_the_rows_stay_as_they_were(generator: torch.Generator) -> None:
     before = x.clone()
     kmeans(x, 6, iterations=5, generator=generator)
     assert torch.equal(x, before)
+
+
+def test_many_rows_are_fitted_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = blobs(6, 200, 4, spread=2.0, seed=1)
+    assert sample(x, 3, torch.Generator()) is x
+    monkeypatch.setattr(module, "ROWS_PER_CENTRE", 50)
+    part = sample(x, 6, torch.Generator().manual_seed(0))
+    assert part.shape == (300, 4)
+    assert len(torch.cat([part, x]).unique(dim=0)) == len(x.unique(dim=0)), "rows of x"
+    assert len(part.unique(dim=0)) == 300, "no row twice"
+    whole, some = (
+        kmeans(rows, 6, iterations=20, generator=torch.Generator().manual_seed(3)) for rows in (x, part)
+    )
+    assert inertia(x, some) < 1.05 * inertia(x, whole)

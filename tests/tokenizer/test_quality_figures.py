@@ -86,7 +86,8 @@ def test_figures_of_a_known_tokenizer() -> None:
     assert figures["collision_rate"] == 0.0
     assert figures["largest_group"] == 3.0
     assert figures["moved"] == 0.5
-    assert figures["reconstruction_error"] == 0.25
+    assert figures["reconstruction_error"] == figures["error/2"] == 0.25
+    assert figures["error/1"] == 0.5
     assert figures["purity/0"] == figures["purity/1"] == pytest.approx(1 / 3)
     assert "purity/2" not in figures  # no two items share an id
     assert all(np.isfinite(value) for value in figures.values())
