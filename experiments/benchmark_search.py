@@ -155,8 +155,8 @@ def trees(items: Sequence[int], repeats: int, threads: int) -> dict[str, list[fl
         print(f"{name:>30} {1000 * taken.wall:>7.1f} ms {1000 * taken.cpu:>7.1f} ms")
     return {
         "memory of the tree, MB": [made[n].nbytes / 1e6 for n in items],
-        f"search, ms, {threads} threads": [1000 * searched[f"{n:,} items"].wall for n in items],
-        f"building, ms, {threads} threads": [1000 * taken.wall for taken in built.values()],
+        f"search, ms, threads: {threads}": [1000 * searched[f"{n:,} items"].wall for n in items],
+        f"building, ms, threads: {threads}": [1000 * taken.wall for taken in built.values()],
     }
 
 

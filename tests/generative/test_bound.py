@@ -117,7 +117,7 @@ def test_scores_that_are_rounded_otherwise_hide_no_item() -> None:
             chosen.prefix = self.prefix[rows]
             return chosen
 
-    tree = random_tree(300, (8, 8, 8))
+    tree = random_tree(300, (20, 20, 20))  # many prefixes have one item, whose score is theirs
     for seed in range(30):
         drawn = TableScorer.random(tree, ROWS, seed, ties=True)  # many items at the k-th score
         Wavering.calls = 0

@@ -90,13 +90,14 @@ def test_a_model_that_learned_from_another_split_is_refused(tmp_path: Path, stor
         load_model(tmp_path, stored, "s1")
 
 
-def test_a_model_that_learned_from_validation_is_not_judged_with_it(tmp_path: Path, stored: StoredIds) -> None:
+def test_a_model_that_learned_from_validation_is_not_judged_with_it(
+    tmp_path: Path, stored: StoredIds
+) -> None:
     save(tmp_path, stored, part="test")
     with pytest.raises(ArtifactError, match=r"train.part = 'test', where one with 'valid' is needed"):
         load_model(tmp_path, stored, "s0")
     load_model(tmp_path, stored, "s0", part="test")
     load_model(tmp_path, stored)
-
 
 
 def test_damaged_weights_are_refused(tmp_path: Path, stored: StoredIds) -> None:
