@@ -131,7 +131,8 @@ class TokenizerBattery(ABC):
         assert added.min() >= 0
         assert added.max() < K
         if self.learned:
-            assert (added[:30, 0] == raw[:30, 0]).mean() > 0.5, "alike items stay near each other"
+            kept = (added[:30, 0] == raw[:30, 0]).mean()  # prefixes may be full
+            assert kept > 2 / K, "alike items stay near each other, twice as often as by chance"
 
     def test_new_items_until_nothing_is_free(self) -> None:
         x = mixture(60)
