@@ -1,7 +1,7 @@
 """Show a user's history and what the trained model recommends next.
 
     python experiments/recommend.py --user 42
-    python experiments/recommend.py configs/recommend_amazon.gin --user A2CFV9UPFTTM10
+    python experiments/recommend.py --user 1 --gin "recommend.dataset='ml1m'"
 
 The whole history counts, also what the comparison keeps for its test.
 """
