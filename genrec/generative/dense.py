@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.generative.linear import Linear, linear
+from genrec.generative.repeat import RepeatWeight
 from genrec.generative.softmax import exact
 
 Pairs = tuple[Tensor, Tensor]  # (row int64 [P], item int64 [P]): the items that were taken before each target
@@ -38,7 +39,7 @@ class DenseHead(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(2.5))  # e^2.5 = 12
         self.bias = nn.Embedding(n_items, 1)
         nn.init.zeros_(self.bias.weight)
-        self.repeat = nn.Parameter(torch.zeros(())) if repeat else None
+        self.repeat = RepeatWeight(1) if repeat else None
 
     def queries(self, state: Tensor) -> Tensor:
         """States [M, D] -> search vectors [M, D + 1] whose dot product with `keys` is the logit."""
@@ -55,7 +56,7 @@ class DenseHead(nn.Module):
         if self.repeat is None or taken is None:
             return logits
         row, item = taken
-        return logits.index_put((row, item), self.repeat.expand(len(row)), accumulate=True)
+        return logits.index_put((row, item), self.repeat().expand(len(row)), accumulate=True)
 
     def loss(self, state: Tensor, target: Tensor, vectors: Tensor, taken: Pairs | None = None) -> Tensor:
         """Mean softmax cross-entropy of targets int64 [M] over the catalogue.
@@ -98,10 +99,10 @@ class DenseHead(nn.Module):
         if self.repeat is not None and taken is not None:
             row, item = taken
             again = row[item == target[row]]  # targets that are repeats themselves
-            positive = positive.index_put((again,), self.repeat.expand(len(again)), accumulate=True)
+            positive = positive.index_put((again,), self.repeat().expand(len(again)), accumulate=True)
             pair, column = _places(item, drawn)
             cell = (row[pair], column)
-            negative = negative.index_put(cell, self.repeat.expand(len(pair)), accumulate=True)
+            negative = negative.index_put(cell, self.repeat().expand(len(pair)), accumulate=True)
         negative = negative.masked_fill(drawn == target[:, None], -torch.inf)
         return (torch.cat([positive[:, None], negative], dim=1).logsumexp(1) - positive).mean()
 

@@ -32,6 +32,27 @@ def taken_before(items: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return target, items[row[target], column]
 
 
+class RepeatWeight(nn.Module):
+    """What repeats are worth, as logits [n], at first 0.
+
+    Adam moves a parameter by about its learning rate a step, and "never again" is some ten logits away, farther
+    than it comes in a training of usual length: these parameters count for more.
+
+    Args:
+        n: how many.
+    """
+
+    SCALE = 32.0
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.scaled = nn.Parameter(torch.zeros(n))
+
+    def forward(self) -> Tensor:
+        """[n]."""
+        return self.scaled * self.SCALE
+
+
 class Repeat(nn.Module):
     """Adds `weight * (share of the items below a node that were taken before)` to the node's logit.
 
@@ -41,7 +62,7 @@ class Repeat(nn.Module):
 
     def __init__(self, n_levels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(n_levels))
+        self.weight = RepeatWeight(n_levels)
 
     def on_path(
         self, tree: CodeTree, level: int, target_path: Tensor, pairs: tuple[Tensor, Tensor]
@@ -63,11 +84,12 @@ class Repeat(nn.Module):
             under = path[:, level - 1] == target_path[row, level - 1]
             row, path = row[under], path[under]
         node = path[:, level].long()
-        return row, tree.child_code[level][node].long(), self.weight[level] / tree.leaf_count[level][node]
+        return row, tree.child_code[level][node].long(), self.weight()[level] / tree.leaf_count[level][node]
 
     def on_children(self, tree: CodeTree, level: int, child: Tensor, rows: Tensor, taken: NodeSets) -> Tensor:
         """The same for nodes `child` [S] of depth level + 1, of requests `rows` [S] whose items are `taken`."""
-        return self.weight[level] * taken.counted(level, rows, child) / tree.leaf_count[level][child]
+        weight: Tensor = self.weight()[level]
+        return weight * taken.counted(level, rows, child) / tree.leaf_count[level][child]
 
 
 def taken(window: Window, n_items: int) -> tuple[Tensor, Tensor]:

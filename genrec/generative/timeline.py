@@ -240,7 +240,7 @@ class Timeline(nn.Module):
     def repeat_logit(self) -> float:
         """What `item_logits` adds to the dot products for items of the history."""
         weight = self._dense_head().repeat
-        return 0.0 if weight is None else float(weight)
+        return 0.0 if weight is None else float(weight())
 
     def _dense_head(self) -> DenseHead:
         if self.dense is None:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from genrec.generative.dense import DenseHead
+from genrec.generative.repeat import RepeatWeight
 
 N, D, E, M = 7, 6, 4, 5
 
@@ -69,7 +70,9 @@ def test_the_sum_over_items_is_estimated_without_bias(head: DenseHead) -> None:
 
 def test_a_repeat_is_worth_what_was_learned(head: DenseHead) -> None:
     again = DenseHead(D, E, N, negatives=None, repeat=True).double()
-    again.load_state_dict(head.state_dict() | {"repeat": torch.tensor(1.5, dtype=torch.float64)})
+    again.load_state_dict(
+        head.state_dict() | {"repeat.scaled": torch.tensor([1.5 / RepeatWeight.SCALE], dtype=torch.float64)}
+    )
     state, vectors, target = torch.randn(2, D).double(), torch.randn(N, E).double(), torch.tensor([3, 5])
     taken = (torch.tensor([0, 0, 1]), torch.tensor([3, 6, 0]))
     expected = logits(head, state, vectors)

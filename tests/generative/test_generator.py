@@ -65,7 +65,7 @@ def definition(
                 logit[code] += float(generator.nodes.bias[level - 1][node])
             if generator.repeat is not None:
                 share = len(set(history) & set(below)) / len(below)
-                logit[code] += float(generator.repeat.weight[level]) * share
+                logit[code] += float(generator.repeat.weight()[level]) * share
         if generator.over_tree:
             logit = {other[level]: logit[other[level]] for other in codes if other[:level] == prefix}
         total = math.log(sum(math.exp(value) for value in logit.values()))

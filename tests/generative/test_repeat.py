@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import window
 
-from genrec.generative.repeat import taken, taken_before
+from genrec.generative.repeat import RepeatWeight, taken, taken_before
 
 HISTORIES = st.lists(st.lists(st.integers(0, 4), max_size=5), min_size=1, max_size=4)
 
@@ -32,3 +32,17 @@ def test_taken_are_the_distinct_items_of_a_history(histories: list[list[int]]) -
     row, item = taken(window(padded(histories)), 5)
     pairs = [(user, one) for user, history in enumerate(histories) for one in sorted(set(history))]
     assert list(zip(row.tolist(), item.tolist(), strict=True)) == pairs
+
+
+def test_never_again_is_learned_in_a_short_training() -> None:
+    """At a parameter's usual pace, 1,000 steps would leave a repeat e^-1 times as likely as another item."""
+    weight = RepeatWeight(1)
+    optimizer = torch.optim.AdamW(weight.parameters(), lr=1e-3)
+    for _ in range(1000):
+        loss = torch.nn.functional.softplus(
+            weight()
+        ).sum()  # of two like items, the one not taken is the target
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert weight().sigmoid().item() < 0.01

@@ -23,6 +23,7 @@ from genrec.features.base import ItemFeatures
 from genrec.generative import compiled
 from genrec.generative.base import Window
 from genrec.generative.batches import BatchPlan
+from genrec.generative.repeat import RepeatWeight
 from genrec.generative.timeline import Timeline
 from genrec.generative.tree import CodeTree
 from genrec.recall import generative
@@ -160,7 +161,7 @@ def test_ties_of_the_hybrid_keep_the_order_of_generation(masked: bool) -> None:
     assert model.dense is not None
     with torch.no_grad():  # a dense head that knows nothing
         assert model.dense.repeat is not None
-        for parameter in (*model.dense.key.parameters(), model.dense.bias.weight, model.dense.repeat):
+        for parameter in (*model.dense.key.parameters(), model.dense.bias.weight, model.dense.repeat.scaled):
             parameter.zero_()
     generated = lists(GenerativeRecaller(model, width=12), 10, masked)
     found = lists(HybridRecaller(model, weights=Weights(0, 1, 0), width=12), 10, masked)
@@ -287,7 +288,7 @@ def test_embedding_recall_finds_the_largest_logits(index: VectorIndex, repeat: f
     model = trained(checkerboard(), 30).eval()
     assert model.dense is not None
     assert model.dense.repeat is not None
-    torch.nn.init.constant_(model.dense.repeat, repeat)
+    torch.nn.init.constant_(model.dense.repeat.scaled, repeat / RepeatWeight.SCALE)
     found = lists(EmbeddingRecaller(model, index=index), 5, False)
     window = history_of(checkerboard(), EVERYONE, 4)
     with torch.no_grad():
