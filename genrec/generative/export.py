@@ -61,12 +61,7 @@ def export(
     """
     if isinstance(model, Timeline) and model.generator is None:
         raise ConfigError("only a model that generates can be exported; train with Timeline.code_weight > 0")
-    inputs = model.settings.get("inputs", ())
-    features = {
-        name: vectors.contiguous()
-        for name, vectors in model_features(ids).items()
-        if name in inputs or FEATURES in inputs
-    }
+    features = _features(model, ids)
     about = {
         "format": FORMAT,
         "library": "genrec",
@@ -88,6 +83,21 @@ def export(
     write_json(folder / "item_ids.json", item_ids.tolist())
     write_text(folder / "README.md", _card(about, len(item_ids), sum(t.numel() for t in weights.values())))
     write_json(folder / "config.json", about)
+
+
+def _features(model: Model, ids: StoredIds) -> dict[str, Tensor]:
+    """What the model reads of each modality, in the scale of its training."""
+    content = model.items.features if isinstance(model, Timeline) else None
+    if content is None:
+        return {}
+    inputs = model.settings["inputs"]
+    widths = {
+        name: block.shape[1]
+        for name, block in model_features(ids).items()
+        if name in inputs or FEATURES in inputs
+    }
+    blocks = torch.split(content.cpu(), list(widths.values()), dim=1)
+    return {name: block.contiguous() for name, block in zip(widths, blocks, strict=True)}
 
 
 class Recommender:

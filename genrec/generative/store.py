@@ -64,6 +64,7 @@ def save_model(
         kind=KIND,
         payload={
             "model.safetensors": {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
+            "features.safetensors": feature_scale(ids),
             "settings.json": json.dumps(model.settings, indent=2),
         },
         config=config,
@@ -86,6 +87,8 @@ def load_model(
     """Read a model, in eval mode.
 
     Args:
+        ids: those that it was trained on, or ids with more items that extend them: a model without a parameter
+            per item or node knows new items by codes and features.
         split_hash: the split that it will be judged with: a model that learned from another one may have seen
             the test events. None for use outside an experiment.
         part: the first part of that split that it will be judged with.
@@ -94,7 +97,9 @@ def load_model(
         ArtifactError: missing, damaged, or trained on other semantic ids than `ids` or another split.
     """
     manifest = read_manifest(folder, KIND, rerun=rerun)
-    check_input(manifest, folder, "semantic_ids", ids.identity)
+    extended = manifest.inputs.get("semantic_ids", {}).get("hash") in ids.lineage
+    if not extended:
+        check_input(manifest, folder, "semantic_ids", ids.identity)
     if split_hash is not None:
         check_input(manifest, folder, "split", split_hash)
         if manifest.facts.get("part") != part:
@@ -105,8 +110,17 @@ def load_model(
     settings = load_json(folder, manifest, "settings.json")
     try:
         kind = MODELS[manifest.facts["model"]]
-        model = kind(CodeTree.of(ids.ids.codes, ids.ids.sizes), model_features(ids), **settings)
-        model.load_state_dict(load_tensors(folder, manifest, "model.safetensors"))
+        features = model_features(ids, load_tensors(folder, manifest, "features.safetensors"))
+        model = kind(CodeTree.of(ids.ids.codes, ids.ids.sizes), features, **settings)
+        weights, needed = load_tensors(folder, manifest, "model.safetensors"), model.state_dict()
+        grown = [name for name in weights if name in needed and weights[name].shape != needed[name].shape]
+        if extended and grown:
+            raise ArtifactError(
+                f"the model in {folder} has a parameter per item or node ({', '.join(sorted(grown))}), and the ids in "
+                f"{ids.folder} have new ones; run `{manifest.rerun}` on these ids, or train with Timeline.inputs = "
+                f"('codes', 'features'), Timeline.node_keys = False and Timeline.dense_weight = 0"
+            )
+        model.load_state_dict(weights)
     except (KeyError, RuntimeError, TypeError) as error:
         raise ArtifactError(
             f"the model in {folder} does not fit this version of the code; run `{manifest.rerun}` again"
@@ -114,14 +128,25 @@ def load_model(
     return model.eval()
 
 
-def model_features(ids: StoredIds) -> dict[str, Tensor]:
-    """Features [N, F] of each modality as the model reads them: standardised over present items, absent rows zero."""
-    vectors = torch.from_numpy(ids.features.vectors).float()
+def feature_scale(ids: StoredIds) -> dict[str, Tensor]:
+    """`mean` and `deviation` [F] of the features over present items."""
     present = torch.from_numpy(ids.features.present)
-    if present.any():
-        mean, deviation = vectors[present].mean(0), vectors[present].std(0, correction=0)
-        scaled = (vectors - mean) / torch.where(deviation > 1e-6, deviation, 1.0)
-        vectors = torch.where(present[:, None], scaled, 0.0)
+    vectors = torch.from_numpy(ids.features.vectors).float()[present]
+    if not len(vectors):
+        return {"mean": vectors.new_zeros(vectors.shape[1]), "deviation": vectors.new_ones(vectors.shape[1])}
+    deviation = vectors.std(0, correction=0)
+    return {"mean": vectors.mean(0), "deviation": torch.where(deviation > 1e-6, deviation, 1.0)}
+
+
+def model_features(ids: StoredIds, scale: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Features [N, F] of each modality as the model reads them: standardised, absent rows zero.
+
+    Args:
+        scale: `feature_scale` of the items that the model was trained on; None is that of `ids`.
+    """
+    scale = feature_scale(ids) if scale is None else scale
+    scaled = (torch.from_numpy(ids.features.vectors).float() - scale["mean"]) / scale["deviation"]
+    vectors = torch.where(torch.from_numpy(ids.features.present)[:, None], scaled, 0.0)
     blocks: dict[str, list[Tensor]] = {}
     widths = [width for _, width in ids.features.parts]
     for (modality, _), block in zip(ids.features.parts, torch.split(vectors, widths, dim=1), strict=True):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from trees import window
 from genrec.artifacts import MANIFEST, input_ref, save_artifact
 from genrec.errors import ArtifactError
 from genrec.features.base import ItemFeatures
-from genrec.generative.store import KIND, load_model, model_features, save_model
+from genrec.generative.search import exact_search
+from genrec.generative.store import KIND, feature_scale, load_model, model_features, save_model
 from genrec.generative.timeline import Timeline
 from genrec.generative.tree import CodeTree
 from genrec.tokenizer.semantic_ids import SemanticIds
@@ -35,7 +37,21 @@ def stored(tmp_path: Path) -> StoredIds:
     )
 
 
-def model_of(stored: StoredIds) -> Timeline:
+def extended(stored: StoredIds) -> StoredIds:
+    """One more item, far from the others, that takes the last free id."""
+    last = np.array([[2, 2]], np.int32)
+    features = stored.features
+    more = ItemFeatures(
+        np.concatenate([features.vectors, np.full((1, 4), 1000.0, np.float32)]),
+        np.append(features.present, True),
+        features.modality,
+        features.encoder,
+    )
+    ids = replace(stored.ids, codes=np.concatenate([stored.ids.codes, last]))
+    return replace(stored, ids=ids, features=more, identity="more", lineage=(stored.identity,))
+
+
+def model_of(stored: StoredIds, **settings: Any) -> Timeline:
     torch.manual_seed(0)
     tree = CodeTree.of(stored.ids.codes, stored.ids.sizes)
     return Timeline(
@@ -47,11 +63,12 @@ def model_of(stored: StoredIds) -> Timeline:
         layers=1,
         max_length=5,
         label_smoothing=0.1,
+        **settings,
     )
 
 
-def save(folder: Path, stored: StoredIds, part: str = "valid") -> Timeline:
-    model = model_of(stored)
+def save(folder: Path, stored: StoredIds, part: str = "valid", **settings: Any) -> Timeline:
+    model = model_of(stored, **settings)
     save_model(
         folder,
         model,
@@ -81,6 +98,25 @@ def test_other_semantic_ids_are_refused(tmp_path: Path, stored: StoredIds) -> No
     save(tmp_path, stored)
     with pytest.raises(ArtifactError, match=r"made from semantic_ids identity.*run `python again` again"):
         load_model(tmp_path, replace(stored, identity="others"))
+
+
+def test_a_model_without_parameters_per_item_speaks_of_new_items(tmp_path: Path, stored: StoredIds) -> None:
+    by_content = {"inputs": ("codes", "features"), "node_keys": False, "dense_weight": 0.0}
+    saved = save(tmp_path, stored, **by_content).eval()
+    more = extended(stored)
+    loaded = load_model(tmp_path, more)
+    old = torch.arange(N)
+    torch.testing.assert_close(loaded.items(old), saved.items(old))  # in the scale of training
+    ids, _ = exact_search(loaded.scorer(window(torch.tensor([[0, 3]]))), loaded.tree, k=N + 1)
+    assert N in ids[0].tolist()
+
+
+def test_a_model_with_parameters_per_item_must_learn_new_items(tmp_path: Path, stored: StoredIds) -> None:
+    save(tmp_path, stored)
+    with pytest.raises(
+        ArtifactError, match=r"parameter per item or node .*items.ids.weight.*run `python again`"
+    ):
+        load_model(tmp_path, extended(stored))
 
 
 def test_a_model_that_learned_from_another_split_is_refused(tmp_path: Path, stored: StoredIds) -> None:
@@ -126,7 +162,11 @@ def test_a_model_of_another_version_is_refused(
     save_artifact(
         tmp_path,
         kind=KIND,
-        payload={"model.safetensors": model.state_dict(), "settings.json": json.dumps(settings)},
+        payload={
+            "model.safetensors": model.state_dict(),
+            "features.safetensors": feature_scale(stored),
+            "settings.json": json.dumps(settings),
+        },
         config="",
         inputs={"semantic_ids": input_ref(stored.folder, stored.identity)},
         facts={"model": "Timeline"},
