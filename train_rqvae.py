@@ -102,6 +102,11 @@ def train(
     described = build_features(features, data.items, split.train, poster_feature_path, vae_input_dim)
     described = assignment.described(described, data.items)
     behaviour = None if collaborative is None else collaborative.encode(data.items, split.train)
+    if recipe.ema is not None:
+        raise ConfigError(
+            "Recipe.ema averages weights, but codes are settled with the last ones; leave it None for a tokenizer "
+            "(RqVae.ema = @codebooks.Ema() averages codebooks)"
+        )
     runtime.seed_everything()
     given = {
         "embed_dim": vae_embed_dim,

@@ -123,6 +123,7 @@ TOKENIZER_CASES = {
     "unknown macro": Case((KMEANS, "train.dataset = %DATASE"), ("DATASE", "did you mean DATASET")),
     "missing binding": Case((KMEANS, "steps.PcaWhiten.power = 0.5", "text/steps.Steps.steps = [@steps.PcaWhiten()]"),
         ("PcaWhiten.width is not bound", "add a line")),
+    "averaged weights": Case((RQVAE, "recipe.Recipe.ema = 0.9"), ("Recipe.ema", "leave it None", "codebooks.Ema")),
     "no split of amazon": Case(
         ("configs/rqvae_amazon.gin", "train.dataset_split = 'books'"), ("'books'", "beauty, sports, toys")
     ),
