@@ -208,7 +208,7 @@ def make_tokenizer(
                 f"train.vae_{name} or train.{name} is bound, but the tokenizer {factory.__name__} has no {name}; "
                 "remove the binding or take @rqvae.RqVae"
             )
-    widths = {"input_dim": features.width}
+    widths: dict[str, object] = {"input_dim": features.width, "parts": features.parts}
     if behaviour is not None:
         widths["collaborative_dim"] = behaviour.width
         if "collaborative_dim" not in known:

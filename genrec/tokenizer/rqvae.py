@@ -20,7 +20,8 @@ from genrec.tokenizer.collisions import CollisionRule
 from genrec.tokenizer.contrastive import Contrast
 from genrec.tokenizer.estimators import Estimator, StraightThrough
 from genrec.tokenizer.kmeans import lloyd, nearest
-from genrec.tokenizer.residual import ResidualSpace, fit_codebooks
+from genrec.tokenizer.modalities import MakeFusion, Modalities
+from genrec.tokenizer.residual import ResidualSpace, decode, encode, fit_codebooks
 from genrec.tokenizer.scaling import overall
 
 
@@ -57,6 +58,10 @@ class RqVae(nn.Module):
         alignment_weight: of the contrastive term that draws quantised vectors to the collaborative ones. The
             other terms are sums over features.
         alignment_temperature: of that term's softmax.
+        fusion: how the modalities of the features become one vector, a network of `genrec.features.fusion` that is
+            trained with the rest; each modality then has a reconstruction term of its own, on the items that have it,
+            and all weigh the same. None reads all columns as one block.
+        parts: (modality, width) of each block of columns; needed with a fusion.
     """
 
     mean: Tensor
@@ -79,6 +84,8 @@ class RqVae(nn.Module):
         collaborative_dim: int | None = None,
         alignment_weight: float = 0.0,
         alignment_temperature: float = 0.1,
+        fusion: MakeFusion | None = None,
+        parts: Sequence[tuple[str, int]] = (),
     ) -> None:
         super().__init__()
         least = {
@@ -108,13 +115,17 @@ class RqVae(nn.Module):
                 f"RqVae.ema replaces the codes' gradient, which {type(self.estimator).__name__} trains them by; "
                 "remove RqVae.ema or bind another RqVae.estimator"
             )
-        self.scaling = scaling
+        if fusion is not None and sum(width for _, width in parts) != input_dim:
+            raise ConfigError(f"RqVae.parts must add up to RqVae.input_dim = {input_dim}, got {tuple(parts)}")
+        self.modalities = None if fusion is None else Modalities(parts)
+        self.scaling = scaling if self.modalities is None else self.modalities.scaling
         self.kmeans_iterations = kmeans_iterations
         self.reset_every = reset_every
-        widths = [input_dim, *hidden, embed_dim]
-        self.encoder = mlp(widths)
-        _keep_variance(self.encoder)
-        self.decoder = mlp(widths[::-1])
+        fused = None if fusion is None else fusion([width for _, width in parts])
+        encoder = mlp([input_dim if fused is None else fused.width, *hidden, embed_dim])
+        _keep_variance(encoder)
+        self.encoder = encoder if fused is None else nn.Sequential(fused, encoder)
+        self.decoder = mlp([embed_dim, *hidden[::-1], input_dim])
         books = (torch.randn(codebook_size, embed_dim) for _ in range(n_levels))
         self.codebooks = nn.ParameterList(nn.Parameter(book, requires_grad=ema is None) for book in books)
         self.averages = None if ema is None else RunningMeans(ema, n_levels, codebook_size, embed_dim)
@@ -130,8 +141,9 @@ class RqVae(nn.Module):
         return tuple(len(book) for book in self.codebooks)
 
     def standardise(self, x: Tensor) -> Tensor:
-        """Raw features [B, D] -> zero mean, unit scale."""
-        return (x - self.mean).div_(self.scale)
+        """Raw features [B, D] -> zero mean, unit scale; zeros where a modality is missing."""
+        scaled = (x - self.mean).div_(self.scale)
+        return scaled if self.modalities is None else self.modalities.masked(scaled, x)
 
     @torch.no_grad()
     def start(self, x: Tensor, generator: torch.Generator) -> None:
@@ -154,7 +166,8 @@ class RqVae(nn.Module):
                 self.averages.start(level, book, index)
 
     def forward(self, x: Tensor, collaborative: Tensor | None = None) -> dict[str, Tensor]:
-        """Scalars of a batch: `loss` and its terms `reconstruction`, `quantisation`, and `alignment` if it has one.
+        """Scalars of a batch: `loss` and its terms `reconstruction`, `quantisation`, and `alignment` if it has one;
+        with a fusion also what `reconstruction/<modality>` is made of.
 
         In training, running means take in the batch.
 
@@ -178,13 +191,20 @@ class RqVae(nn.Module):
                 self.averages.update(level, book, residual.detach(), index)
             quantised = quantised + passed
             residual = residual - passed.detach()  # a drawn mixture, too, is for the next level to mend
-        losses = {
-            "reconstruction": _squares(self.decoder(quantised), target) / len(x),
-            "quantisation": quantisation / len(x),
-        }
+        reconstruction, parts = self._reconstruction(self.decoder(quantised), target)
+        losses = {"reconstruction": reconstruction, "quantisation": quantisation / len(x)}
         if self.contrast is not None and collaborative is not None:
             losses["alignment"] = self.alignment_weight * self.contrast(quantised, collaborative)
-        return {"loss": sum(losses.values()), **{name: value.detach() for name, value in losses.items()}}
+        shown = {name: value.detach() for name, value in (losses | parts).items()}
+        return {"loss": sum(losses.values()), **shown}
+
+    def _reconstruction(self, restored: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The squared error of a row, and what each modality adds to it."""
+        if self.modalities is None:
+            return _squares(restored, target) / len(target), {}
+        parts = self.modalities.reconstruction(restored, target)
+        total = torch.stack(list(parts.values())).sum()
+        return total, {f"reconstruction/{name}": value for name, value in parts.items()}
 
     @torch.no_grad()
     def reset_dead_codes(self, x: Tensor, generator: torch.Generator | None = None) -> int:
@@ -242,7 +262,11 @@ class RqVae(nn.Module):
     def space(self, vectors: Tensor) -> ResidualSpace:
         """Items among the codes as trained; the error is that of the decoder on standardised features."""
         books = [book.detach() for book in self.codebooks]
-        return ResidualSpace(self.latents(vectors), books, self.standardise(vectors), self.decoder)
+        latents, target = self.latents(vectors), self.standardise(vectors)
+        if self.modalities is not None:  # what an item lacks counts as restored
+            restored = self.decoder(decode(encode(latents, books), books))
+            target = torch.where(self.modalities.columns(vectors), target, restored)
+        return ResidualSpace(latents, books, target, self.decoder)
 
     def weights(self) -> Mapping[str, Tensor]:
         """The state dict."""

@@ -103,7 +103,11 @@ class RqVaeTask:
             f"usage/{level}": len(np.unique(codes[:, level])) / len(book) for level, book in enumerate(books)
         }
         return {
-            **{name: float(losses[name]) for name in ("reconstruction", "alignment") if name in losses},
+            **{
+                name: float(value)
+                for name, value in losses.items()
+                if name.startswith(("reconstruction", "alignment"))
+            },
             "quantisation_error": left,
             "collision_rate": collision_rate(codes, self.plain.sizes),
             **usage,
