@@ -15,7 +15,7 @@ def load_dataset(name: str, folder: str | Path | None = None, split: str | None 
     """A dataset by name; downloaded and processed at its first use, memory-mapped afterwards.
 
     Args:
-        name: `ml100k`, `ml-latest-small`, `ml1m`, `ml20m`, `ml25m`, `ml32m`, `amazon` (with a split) or
+        name: `ml100k`, `ml-latest-small`, `ml1m`, `ml1m-content`, `ml20m`, `ml25m`, `ml32m`, `amazon` (with a split) or
             `amazon-beauty|sports|toys`, `custom` (with a folder), or that of a module added to
             `genrec/data/datasets/`.
         folder: where its files are or go; by default `dataset/<published name>` below the working directory.

@@ -44,15 +44,26 @@ def read_custom(folder: Path) -> RawTables:
     Raises:
         DataError: a column is missing or not of its kind, or a user or item id is empty.
     """
-    events, path = _table(folder, "interactions")
+    tables = read_events(folder)
     items, items_path = _table(folder, "items")
     users, users_path = _table(folder, "users")
-    assert events is not None  # the layout asks for both
-    assert items is not None
-    user_ids, item_ids = _ids(events, "user_id", path), _ids(events, "item_id", path)
+    assert items is not None  # the layout asks for it
     items["item_id"] = _ids(items, "item_id", items_path)
     if users is not None:
         users["user_id"] = _ids(users, "user_id", users_path)
+    tables.items, tables.users = _described(items, items_path), users
+    return tables
+
+
+def read_events(folder: Path) -> RawTables:
+    """Only the interactions in `folder`; items are known by id.
+
+    Raises:
+        DataError: as `read_custom`.
+    """
+    events, path = _table(folder, "interactions")
+    assert events is not None  # the layout asks for it
+    user_ids, item_ids = _ids(events, "user_id", path), _ids(events, "item_id", path)
     ratings = _numbers(events, "rating", path)
     timestamps = _numbers(_in_seconds(events), "timestamp", path)
     positions = _numbers(events, "position", path)
@@ -62,8 +73,7 @@ def read_custom(folder: Path) -> RawTables:
     return RawTables(
         user_ids=user_ids,
         item_ids=item_ids,
-        items=_described(items, items_path),
-        users=users,
+        items=pd.DataFrame({"item_id": np.unique(item_ids)}),
         ratings=None if ratings is None else ratings.astype(np.float32),
         timestamps=None if timestamps is None else _whole_seconds(timestamps),
         positions=None if positions is None else positions.astype(np.int64),

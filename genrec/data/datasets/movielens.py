@@ -73,21 +73,26 @@ def read_100k_recbole(folder: Path) -> RawTables:
 
 def read_1m(folder: Path) -> RawTables:
     """`::` between fields, no headers, latin-1."""
-    movies_path = folder / "movies.dat"
-    types = {"id": pa.int32(), "title": pa.string(), "genres": pa.string()}
-    movies = Delimited("::", tuple(types), "latin-1", quoted=False).read(movies_path, types)
-    users = Delimited("::", ("user_id", "gender", "age", "occupation", "zip_code"), "latin-1", quoted=False)
     return _release(
         folder / "ratings.dat",
         Delimited("::", ("user", "item", "rating", "time"), quoted=False),
         ("user", "item", "rating", "time"),
-        _movies(
-            unique(movies, "id", movies_path),
-            movies["title"].to_pandas(),
-            movies["genres"].to_pylist(),
-        ),
-        _users(users, folder / "users.dat"),
+        read_1m_movies(folder / "movies.dat"),
+        read_1m_users(folder / "users.dat"),
     )
+
+
+def read_1m_movies(path: Path) -> pd.DataFrame:
+    """The movies of the 1M release."""
+    types = {"id": pa.int32(), "title": pa.string(), "genres": pa.string()}
+    movies = Delimited("::", tuple(types), "latin-1", quoted=False).read(path, types)
+    return _movies(unique(movies, "id", path), movies["title"].to_pandas(), movies["genres"].to_pylist())
+
+
+def read_1m_users(path: Path) -> pd.DataFrame:
+    """The users of the 1M release."""
+    columns = ("user_id", "gender", "age", "occupation", "zip_code")
+    return _users(Delimited("::", columns, "latin-1", quoted=False), path)
 
 
 def read_csv_release(folder: Path) -> RawTables:
