@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gin
+import torch
 
 from genrec import config
 from genrec.artifacts import input_ref, stage_folder, text_hash, write_json
@@ -107,8 +108,10 @@ def train(
     given = {name: value for name, value in sizes.items() if value is not None}
     network = model(CodeTree.of(stored.ids.codes, stored.ids.sizes), model_features(stored), **given)
     model_name(network)  # one that could not be stored is refused now, not after training
+    learned_from = split.before(part)
+    network.leave_out(torch.from_numpy(learned_from.item_counts() == 0))
     batches = plan(
-        Histories.of(split.before(part)),
+        Histories.of(learned_from),
         max_length=network.max_length,
         tokens=batch_tokens,
         rows=batch_size,

@@ -84,6 +84,10 @@ class GenerativeModel(Protocol):
         """Without dropout, as `nn.Module.eval`."""
         ...
 
+    def leave_out(self, cold: Tensor) -> None:
+        """Train without some items, bool [N], as negatives: those that are never a target."""
+        ...
+
     def scorer(self, window: Window) -> NodeScorer:
         """A search over the codes that follow each history."""
         ...

@@ -58,7 +58,14 @@ class DenseHead(nn.Module):
         row, item = taken
         return logits.index_put((row, item), self.repeat().expand(len(row)), accumulate=True)
 
-    def loss(self, state: Tensor, target: Tensor, vectors: Tensor, taken: Pairs | None = None) -> Tensor:
+    def loss(
+        self,
+        state: Tensor,
+        target: Tensor,
+        vectors: Tensor,
+        taken: Pairs | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
         """Mean softmax cross-entropy of targets int64 [M] over the catalogue.
 
         Args:
@@ -66,9 +73,11 @@ class DenseHead(nn.Module):
             target: items int64 [M].
             vectors: item embeddings of all items [N, E].
             taken: the items before each target; needed with `repeat`.
+            out: items that are no negatives, bool [N].
         """
         everything = torch.arange(len(vectors), device=vectors.device)
-        return F.cross_entropy(self.logits(state, self.keys(vectors, everything), taken), target)
+        logits = self.logits(state, self.keys(vectors, everything), taken)
+        return F.cross_entropy(logits if out is None else logits.masked_fill(out, -torch.inf), target)
 
     def sampled_loss(
         self,
@@ -78,10 +87,11 @@ class DenseHead(nn.Module):
         drawn: Tensor,
         vectors: Tensor,
         taken: Pairs | None = None,
+        n_items: int | None = None,
     ) -> Tensor:
         """The same with its sum over items estimated from a uniform sample (Jean et al. 2015, §3.1).
 
-        Each drawn item stands for N / n items, which makes the estimate of the sum unbiased; a row's own
+        Each of n drawn items stands for N / n items, which makes the estimate of the sum unbiased; a row's own
         target is not among its negatives.
 
         Args:
@@ -91,10 +101,11 @@ class DenseHead(nn.Module):
             drawn: items int64 [n], uniform with replacement, ascending.
             vectors: item embeddings of `drawn` [n, E].
             taken: the items before each target; needed with `repeat`.
+            n_items: how many items `drawn` is a sample of; None is all N.
         """
         queries = self.queries(state)
         positive = (queries * self.keys(own, target)).sum(-1)  # [M]
-        weight = log(self.bias.num_embeddings / len(drawn))
+        weight = log((n_items or self.bias.num_embeddings) / len(drawn))
         negative = exact(linear(queries, self.keys(vectors, drawn))) + weight  # [M, n]
         if self.repeat is not None and taken is not None:
             row, item = taken

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from genrec.errors import ConfigError
 from genrec.generative.base import Window
+from genrec.generative.cold import ColdNodes
 from genrec.generative.decoder import Beams, Decoder, Level
 from genrec.generative.nodes import NodeKeys
 from genrec.generative.parallel import ParallelDecoder
@@ -61,6 +62,7 @@ class Generator(nn.Module):
         target: Tensor,
         taken: tuple[Tensor, Tensor] | None,
         vectors: Tensor | None,
+        cold: ColdNodes | None = None,
     ) -> list[Tensor]:
         """Cross-entropy of each level, teacher-forced.
 
@@ -70,6 +72,7 @@ class Generator(nn.Module):
             target: items int64 [M].
             taken: pairs of `repeat.taken_before`; needed with a repeat term.
             vectors: item vectors [N, E]; needed with nodes.
+            cold: nodes that are no negatives.
         """
         path = tree.item_path[target].long()  # [M, L]
         codes = torch.stack([code[path[:, level]] for level, code in enumerate(tree.child_code)], 1).long()
@@ -79,15 +82,23 @@ class Generator(nn.Module):
         losses = []
         for level, (hidden, logits) in enumerate(decoder.teacher_forced(state, codes)):
             if self.nodes is not None and keys is not None and level > 0:
-                row, bounds, child = _real_children(tree, level, parents)
+                row, bounds, child = tree.real_children(level, parents)
                 added = self.nodes.logits(level, hidden, keys[level - 1], bounds, child)
                 logits = _added(logits, row, tree.child_code[level][child].long(), added)
             if self.repeat is not None and taken is not None:
                 logits = _added(logits, *self.repeat.on_path(tree, level, path, taken))
-            valid = tree.valid_codes(level, parents) if self.over_tree else None
-            losses.append(cross_entropy(logits, codes[:, level], valid, self.smoothing))
+            losses.append(
+                cross_entropy(
+                    logits, codes[:, level], self._valid(tree, level, parents, cold), self.smoothing
+                )
+            )
             parents = path[:, level]
         return losses
+
+    def _valid(self, tree: CodeTree, level: int, parents: Tensor, cold: ColdNodes | None) -> Tensor | None:
+        if not self.over_tree:
+            return None
+        return (tree if cold is None else cold).valid_codes(level, parents)
 
     def scorer(
         self, tree: CodeTree, state: Tensor, window: Window, vectors: Tensor | None
@@ -158,7 +169,7 @@ class GeneratorScorer:
         with_nodes = nodes is not None and level > 0
         if not with_nodes and repeat is None:
             return None
-        beam, bounds, child = _real_children(self.tree, level, node.flatten())
+        beam, bounds, child = self.tree.real_children(level, node.flatten())
         added = hidden.new_zeros(len(child))
         if nodes is not None and self.keys is not None and level > 0:
             added = added + nodes.logits(level, hidden.flatten(0, 1), self.keys[level - 1], bounds, child)
@@ -192,19 +203,6 @@ def cross_entropy(logits: Tensor, target: Tensor, valid: Tensor | None, smoothin
     allowed = torch.ones_like(logits, dtype=torch.bool) if valid is None else valid
     spread = -log_probs.masked_fill(~allowed, 0.0).sum(-1) / allowed.sum(-1)
     return (1 - smoothing) * loss + smoothing * spread.mean()
-
-
-def _real_children(tree: CodeTree, level: int, parents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Children of nodes [M] of depth `level`, one after the other.
-
-    Returns:
-        (row int64 [S] in 0 .. M - 1, bounds int64 [M + 1] of each row's run, child int64 [S]).
-    """
-    first, stop = tree.child_range(level, parents)
-    bounds = F.pad((stop - first).cumsum(0), (1, 0))
-    row = torch.repeat_interleave(stop - first)
-    child = torch.arange(len(row), device=row.device) - bounds[row] + first[row]
-    return row, bounds, child
 
 
 def _added(logits: Tensor, row: Tensor, code: Tensor, value: Tensor) -> Tensor:

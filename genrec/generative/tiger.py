@@ -11,17 +11,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from genrec.errors import ConfigError
 from genrec.generative.base import Window
+from genrec.generative.model import TreeModel
 from genrec.generative.softmax import code_log_probs
 from genrec.generative.t5 import T5
 from genrec.generative.tiger_scorer import START, TigerScorer
 from genrec.generative.tree import CodeTree
 
 
-class Tiger(nn.Module):
+class Tiger(TreeModel):
     """The reference generative model; the defaults are the paper's sizes.
 
     Args:
@@ -63,8 +64,7 @@ class Tiger(nn.Module):
         tree_softmax: bool = True,
         gated: bool = False,
     ) -> None:
-        super().__init__()
-        self.settings: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "embed_dim": embed_dim,
             "width": width,
             "heads": heads,
@@ -76,8 +76,8 @@ class Tiger(nn.Module):
             "tree_softmax": tree_softmax,
             "gated": gated,
         }
-        _check(self.settings)
-        self.tree = tree
+        _check(settings)
+        super().__init__(tree, settings)
         self.offsets = [1 + sum(tree.sizes[:level]) for level in range(tree.n_levels + 1)]
         self.t5 = T5(
             self.offsets[-1] + user_buckets,
@@ -93,17 +93,6 @@ class Tiger(nn.Module):
         self.register_buffer("codes", codes, persistent=False)
         self.register_buffer("path", tree.item_path.long(), persistent=False)
         self.register_buffer("tokens", codes + torch.tensor(self.offsets[:-1]), persistent=False)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Tiger:
-        """Moving the model moves its tree."""
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.tree = self.tree.map(fn)
-        return self
-
-    @property
-    def max_length(self) -> int:
-        """T."""
-        return int(self.settings["max_length"])
 
     @property
     def over_tree(self) -> bool:
@@ -155,13 +144,18 @@ class Tiger(nn.Module):
         hidden = self.t5.decode(before, self.t5.encode(tokens, real), real)  # [M, L, D]
         losses, node = [], torch.zeros_like(target)
         for level in range(self.tree.n_levels):
-            valid = self.tree.valid_codes(level, node) if self.over_tree else None
+            valid = self._valid(level, node)
             logits = self.t5.logits(hidden[:, level], *self.offsets[level : level + 2])
             log_probs = code_log_probs(logits, valid)
             losses.append(F.nll_loss(log_probs, self.codes[target, level]))
             node = self.path[target, level]
         parts = {f"code/{level}": loss.detach() for level, loss in enumerate(losses)}
         return {"loss": torch.stack(losses).sum(), **parts}
+
+    def _valid(self, level: int, node: Tensor) -> Tensor | None:
+        if not self.over_tree:
+            return None
+        return (self.tree if self.cold is None else self.cold).valid_codes(level, node)
 
     def scorer(self, window: Window) -> TigerScorer:
         """A search over the codes that follow each history."""

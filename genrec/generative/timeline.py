@@ -21,6 +21,7 @@ from genrec.generative.decoder import CodeDecoder
 from genrec.generative.dense import DenseHead, Pairs
 from genrec.generative.generator import Generator, GeneratorScorer
 from genrec.generative.items import ItemEmbedding
+from genrec.generative.model import TreeModel
 from genrec.generative.nodes import NodeKeys
 from genrec.generative.parallel import ParallelDecoder
 from genrec.generative.repeat import Repeat, taken, taken_before
@@ -34,7 +35,7 @@ DECODERS: Mapping[str, Callable[[Sequence[int], int, float], nn.Module]] = {
 }
 
 
-class Timeline(nn.Module):
+class Timeline(TreeModel):
     """The default generative model.
 
     Args:
@@ -85,8 +86,7 @@ class Timeline(nn.Module):
         code_weight: float = 1.0,
         negatives: int | None = None,
     ) -> None:
-        super().__init__()
-        self.settings: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "embed_dim": embed_dim,
             "width": width,
             "heads": heads,
@@ -105,7 +105,8 @@ class Timeline(nn.Module):
             "code_weight": code_weight,
             "negatives": negatives,
         }
-        _check(self.settings)
+        _check(settings)
+        super().__init__(tree, settings)
         features = features or {}
         for name, vectors in features.items():
             if len(vectors) != tree.n_items:
@@ -113,7 +114,6 @@ class Timeline(nn.Module):
                     f"Timeline.features[{name!r}] has {len(vectors)} rows, but the tree has "
                     f"{tree.n_items} items"
                 )
-        self.tree = tree
         self.items = ItemEmbedding(tree.codes(), tree.sizes, embed_dim, inputs=inputs, features=features)
         self.lift = nn.Identity() if embed_dim == width else nn.Linear(embed_dim, width)
         self.trunk = HistoryEncoder(width, heads, layers, max_length, dropout, positions, time_intervals)
@@ -137,17 +137,6 @@ class Timeline(nn.Module):
             else None,
             repeat=Repeat(len(sizes)) if chosen["repeat"] and distinct else None,
         )
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Timeline:
-        """Moving the model moves its tree."""
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.tree = self.tree.map(fn)
-        return self
-
-    @property
-    def max_length(self) -> int:
-        """T."""
-        return int(self.settings["max_length"])
 
     @property
     def scores_items(self) -> bool:
@@ -187,7 +176,7 @@ class Timeline(nn.Module):
         parts: dict[str, Tensor] = {}
         total = state.new_zeros(())
         if self.generator is not None:
-            levels = self.generator.losses(self.tree, state, target, before, vectors)
+            levels = self.generator.losses(self.tree, state, target, before, vectors, self.cold)
             parts |= {f"code/{level}": loss.detach() for level, loss in enumerate(levels)}
             total = total + self.settings["code_weight"] * torch.stack(levels).sum()
         if self.dense is not None:
@@ -205,9 +194,13 @@ class Timeline(nn.Module):
         self, head: DenseHead, state: Tensor, target: Tensor, before: Pairs | None, vectors: Tensor | None
     ) -> Tensor:
         if head.negatives is None:
-            return head.loss(state, target, self.all_items() if vectors is None else vectors, before)
-        drawn = torch.randint(self.tree.n_items, (head.negatives,), device=target.device).sort().values
-        return head.sampled_loss(state, target, self.items(target), drawn, self.items(drawn), before)
+            out = None if self.cold is None else self.cold.items
+            return head.loss(state, target, self.all_items() if vectors is None else vectors, before, out)
+        n_items = self.tree.n_items if self.cold is None else len(self.cold.warm)
+        drawn = torch.randint(n_items, (head.negatives,), device=target.device).sort().values
+        drawn = drawn if self.cold is None else self.cold.warm[drawn]
+        own, others = self.items(target), self.items(drawn)
+        return head.sampled_loss(state, target, own, drawn, others, before, n_items)
 
     def scorer(self, window: Window) -> GeneratorScorer:
         """A search over the codes that follow each history."""

@@ -15,6 +15,7 @@ from typing import Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -181,6 +182,18 @@ class CodeTree:
         code = code.masked_fill_(self.missing(depth, nodes), self.sizes[depth])
         valid = torch.zeros(*nodes.shape, self.sizes[depth] + 1, dtype=torch.bool, device=nodes.device)
         return valid.scatter_(-1, code, True)[..., :-1]  # the last column took the children that do not exist
+
+    def real_children(self, depth: int, parents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Children of nodes int64 [M] of a depth, one after the other, without padding.
+
+        Returns:
+            (row int64 [S] in 0 .. M - 1, bounds int64 [M + 1] of each row's run, child int64 [S]).
+        """
+        first, stop = self.child_range(depth, parents)
+        bounds = F.pad((stop - first).cumsum(0), (1, 0))
+        row = torch.repeat_interleave(stop - first)
+        child = torch.arange(len(row), device=row.device) - bounds[row] + first[row]
+        return row, bounds, child
 
     def map(self, change: Callable[[Tensor], Tensor]) -> CodeTree:
         """The same tree with every tensor changed, for instance moved to a device."""
