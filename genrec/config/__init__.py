@@ -57,6 +57,7 @@ def main(
     *,
     description: str | None,
     options: Mapping[str, type] | None = None,
+    default_config: str | None = None,
     argv: Sequence[str] | None = None,
 ) -> int:
     """Read the configuration, check it, and run `entry`, a function of keyword arguments.
@@ -64,17 +65,23 @@ def main(
     Args:
         entry: gets its arguments from gin; may carry `@gin.configurable` or not.
         description: for --help; its first paragraph is shown.
-        options: further flags `--NAME VALUE` with their types, each bound to `entry`'s parameter of that name.
+        options: further flags `--NAME VALUE` with their types, each bound to `entry`'s parameter of that name;
+            of type bool, the flag takes no value and binds True.
+        default_config: the gin file that is read where the command line names none, such as
+            `configs/posters_ml25m.gin`.
         argv: the command line without the script's name; None takes it from the process.
 
     Returns:
-        The exit code: 0; 2 with one sentence on stderr for what the user can mend; 130 when interrupted.
+        The exit code: what `entry` returns if that is an int, else 0; 2 with one sentence on stderr for what the
+        user can mend; 130 when interrupted, with the sentence of the KeyboardInterrupt if it has one.
     """
     try:
         target = registered(entry)
-        arguments = parser(target.wrapped, description, options or {}).parse_args(argv)
+        arguments = parser(target.wrapped, description, options or {}, default_config).parse_args(argv)
+        if default_config is not None and not arguments.config:
+            arguments.config = [default_config]
         Reader(target).read(arguments, ("out", *(options or {})))
-        target.wrapper()
+        result = target.wrapper()
     except GenrecError as error:
         return _fail(str(error).split("\n  In call to configurable")[0])  # gin appends where it was called
     except MemoryError as error:
@@ -85,9 +92,10 @@ def main(
         if os.strerror(errno.ENOSPC) not in str(error):  # gin's stand-in for the error keeps the text only
             raise
         return _fail(f"the disk is full ({error}); free space, then run the command again: it resumes")
-    except KeyboardInterrupt:
-        return _fail("interrupted; run the same command again to resume from the last checkpoint", code=130)
-    return 0
+    except KeyboardInterrupt as error:
+        usual = "interrupted; run the same command again to resume from the last checkpoint"
+        return _fail(str(error) or usual, code=130)
+    return result if isinstance(result, int) else 0
 
 
 def full_text() -> str:

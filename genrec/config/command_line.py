@@ -22,7 +22,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(
-    entry: Callable[..., object], description: str | None, options: Mapping[str, type]
+    entry: Callable[..., object],
+    description: str | None,
+    options: Mapping[str, type],
+    default_config: str | None = None,
 ) -> argparse.ArgumentParser:
     """`SCRIPT CONFIG.gin [MORE.gin ...] [--gin BINDING]* [--out DIR]` and the script's own flags."""
     texts = _argument_texts(entry)
@@ -32,7 +35,10 @@ def parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    result.add_argument("config", nargs="*", metavar="CONFIG.gin", help="gin files, read in order")
+    usual = f"; {default_config} if none is given" if default_config else ""
+    result.add_argument(
+        "config", nargs="*", metavar="CONFIG.gin", help=f"gin files, read in order{usual.replace('%', '%%')}"
+    )
     result.add_argument(
         "--gin",
         action="append",
@@ -45,7 +51,10 @@ def parser(
     for name, kind in options.items():
         flag = "--" + name.replace("_", "-")
         help_text = texts.get(name, f"binds {entry.__name__}.{name}").replace("%", "%%")
-        result.add_argument(flag, dest=name, type=kind, metavar=name.upper(), help=help_text)
+        if kind is bool:
+            result.add_argument(flag, dest=name, action="store_true", default=None, help=help_text)
+        else:
+            result.add_argument(flag, dest=name, type=kind, metavar=name.upper(), help=help_text)
     return result
 
 
