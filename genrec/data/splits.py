@@ -171,6 +171,39 @@ class RandomSplit:
         return _split(name, tie_rule, self.seed, events, order, part[order])
 
 
+@dataclass(frozen=True)
+class WithheldItems:
+    """`withheld`: another split, in which some items occur in the test part only, as items do that come out today.
+
+    The items are drawn among all with events. Test users whose target they are show what a method makes of an
+    item's content alone.
+
+    Args:
+        base: the split that is changed.
+        share: of the items.
+        seed: of the draw.
+    """
+
+    base: Splitter
+    share: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ConfigError(f"WithheldItems.share must be between 0 and 1, got {self.share}")
+
+    def __call__(self, events: Interactions) -> Split:
+        """The base split of `events` without what train and validation know of the withheld items."""
+        split = self.base(events)
+        known = np.flatnonzero(events.item_counts())
+        drawn = np.random.default_rng((self.seed, 2)).choice(known, round(self.share * len(known)), False)
+        withheld = np.zeros(events.n_items, dtype=bool)
+        withheld[drawn] = True
+        train, valid = (one.take(np.flatnonzero(~withheld[one.items])) for one in (split.train, split.valid))
+        name = f"withheld({split.protocol}, share={self.share:g}, seed={self.seed})"
+        return _hashed(name, split.tie_rule, split.seed, train, valid, split.test)
+
+
 def _random_rank(events: Interactions, counts: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """A random place for each event among its user's [E]; independent of the shuffle of ties."""
     draw = np.random.default_rng((seed, 1)).permutation(len(events))
@@ -191,10 +224,17 @@ def _split(
 ) -> Split:
     """The split that gives the event at row `order[i]` to part `part[i]`: 0 train, 1 valid, 2 test."""
     train, valid, test = (events.take(order[part == number]) for number in range(3))
+    return _hashed(protocol, tie_rule, seed, train, valid, test)
+
+
+def _hashed(
+    protocol: str, tie_rule: str, seed: int, train: Interactions, valid: Interactions, test: Interactions
+) -> Split:
+    n_events = len(train) + len(valid) + len(test)
     for name, one in (("train", train), ("valid", valid), ("test", test)):
         if not len(one):
             raise DataError(
-                f"split {protocol} leaves the {name} part empty; the dataset of {len(events)} events is too small "
+                f"split {protocol} leaves the {name} part empty; the dataset of {n_events} events is too small "
                 "for it, so use another split or more data"
             )
     digest = hashlib.sha256(f"{protocol}|{tie_rule}|{seed}".encode())

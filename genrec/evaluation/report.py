@@ -12,6 +12,7 @@ from genrec.evaluation.comparison import Comparison, flat_metrics, write_metrics
 from genrec.evaluation.diagnostics import IndexLoss, LevelAccuracy, SearchWidth
 from genrec.evaluation.page import Section, write_page
 from genrec.evaluation.protocol import EvaluationSet
+from genrec.evaluation.slices import by_familiarity
 from genrec.evaluation.tokenizer_quality import TokenizerQuality, quality_section
 from genrec.evaluation.view import View
 
@@ -120,6 +121,11 @@ def write_all(
     """
     parts = [data.comparison, *others]
     flat = {name: value for one in parts for name, value in flat_metrics(one).items()}
+    flat |= {
+        f"{data.comparison.part}/{e.method}/{e.masking}/{name}": value
+        for e in data.comparison.evaluations
+        for name, value in by_familiarity(e, data.cases, data.k).items()
+    }
     write_metrics(
         folder, flat | diagnostics.flat_diagnostics(data.search, data.levels, data.index) | dict(extra or {})
     )

@@ -101,6 +101,18 @@ def cold_items(evaluation: Evaluation, cases: EvaluationSet, k: int) -> ColdItem
     return ColdItems(int(cold_target.sum()), found, share)
 
 
+RARE = 10
+"""Items with fewer training events, but at least one, are rare."""
+
+
+def by_familiarity(evaluation: Evaluation, cases: EvaluationSet, k: int) -> dict[str, float]:
+    """Recall at k on targets that are `cold` (no training event) and `rare` (1 to 9); none is no figure."""
+    counts = cases.item_counts[cases.target_items]
+    found = targets_found(evaluation, cases, k)
+    groups = {"cold": counts == 0, "rare": (counts > 0) & (counts < RARE)}
+    return {f"{name}/recall@{k}": float(found[group].mean()) for name, group in groups.items() if group.any()}
+
+
 @dataclass(frozen=True)
 class Overlap:
     """How many targets two methods find in their first k."""

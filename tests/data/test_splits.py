@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.data.splits import GlobalTime, LeaveOneOut, RandomSplit, Split, Splitter
+from genrec.data.splits import GlobalTime, LeaveOneOut, RandomSplit, Split, Splitter, WithheldItems
 from genrec.data.tables import NO_TIMESTAMP, Dataset, Interactions
 from genrec.errors import ConfigError, DataError
 
@@ -235,3 +235,27 @@ def test_ml100k_splits(ml100k: Dataset) -> None:
     assert abs(len(times.test) - 10_000) < 100
     drawn = RandomSplit()(ml100k.interactions)
     assert [len(drawn.train), len(drawn.valid), len(drawn.test)] == [80_808, 9_596, 9_596]
+
+
+@given(timed_events(), st.integers(0, 3))
+def test_withheld_items_occur_in_test_only(events: Interactions, seed: int) -> None:
+    base = LeaveOneOut(seed=1)
+    try:
+        whole, split = base(events), WithheldItems(base, share=0.3, seed=seed)(events)
+    except DataError:
+        return  # a part is empty
+    assert triples(split.test) == triples(whole.test)
+    learnt = {*split.train.items.tolist(), *split.valid.items.tolist()}
+    withheld = {*whole.train.items.tolist(), *whole.valid.items.tolist()} - learnt
+    assert len(withheld) <= round(0.3 * len(np.unique(events.items)))
+    for part, before in ((split.train, whole.train), (split.valid, whole.valid)):
+        assert part.items.tolist() == [item for item in before.items.tolist() if item not in withheld]
+
+
+def test_the_draw_of_withheld_items_is_seeded(ml100k: Dataset) -> None:
+    splits = [WithheldItems(LeaveOneOut(), share=0.1, seed=seed)(ml100k.interactions) for seed in (0, 0, 1)]
+    assert splits[0].hash == splits[1].hash != splits[2].hash
+    absent = splits[0].before("test").item_counts() == 0
+    assert 160 <= int((absent & (ml100k.interactions.item_counts() > 0)).sum()) <= 180
+    with pytest.raises(ConfigError, match=r"WithheldItems.share"):
+        WithheldItems(LeaveOneOut(), share=1.0)

@@ -87,3 +87,15 @@ def test_cold_items(cases: EvaluationSet, by_scores: ByScores) -> None:
     scores[:, 39] = -1.0
     never = evaluate(by_scores(scores), cases, [5], method="never", masked=True)
     assert slices.cold_items(never, cases, 5) == slices.ColdItems(1, 0, 0.0)
+
+
+def test_cold_and_rare_targets_by_loops(cases: EvaluationSet, pair: tuple[Evaluation, Evaluation]) -> None:
+    found = slices.by_familiarity(pair[0], cases, 10)
+    hits: dict[str, list[bool]] = {"cold/recall@10": [], "rare/recall@10": []}
+    for row, items in enumerate(pair[0].recommendations.items.tolist()):
+        for target in cases.target_items[cases.target_offsets[row] : cases.target_offsets[row + 1]]:
+            count = int(cases.item_counts[target])
+            if count < 10:
+                hits["rare/recall@10" if count else "cold/recall@10"].append(int(target) in items)
+    assert found == {name: pytest.approx(np.mean(one)) for name, one in hits.items() if one}
+    assert found
