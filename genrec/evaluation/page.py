@@ -5,6 +5,7 @@ The building blocks are generic; `report` and the tokenizer's quality page are m
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -116,7 +117,29 @@ class Tiles:
     tiles: tuple[Tile, ...]
 
 
-Block = Table | Figure | Text | Tiles
+@dataclass(frozen=True)
+class Picture:
+    """A small JPEG with a label."""
+
+    label: str
+    jpeg: bytes
+
+    @property
+    def encoded(self) -> str:
+        """In base64, for the page to carry."""
+        return base64.b64encode(self.jpeg).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A row of pictures of one height, with their labels below."""
+
+    kind: ClassVar[str] = "pictures"
+    title: str
+    pictures: tuple[Picture, ...]
+
+
+Block = Table | Figure | Text | Tiles | Pictures
 
 
 @dataclass(frozen=True)
