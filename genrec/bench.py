@@ -123,7 +123,8 @@ def best_weights(hybrid: HybridRecaller, bench: Bench, tried: Sequence[Weights])
     cases = bench.cases("valid", TUNED)
     bench.fit(hybrid, "valid")
     blocks = np.array_split(cases.users, -(-len(cases.users) // hybrid.batch_size))
-    found = [hybrid.candidates(users, K, True) for users in blocks]
+    with hybrid.model.fixed():
+        found = [hybrid.candidates(users, K, True) for users in blocks]
     together = Candidates(torch.cat([one.items for one in found]), torch.cat([one.scores for one in found]))
 
     def judged(weights: Weights) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -90,6 +91,10 @@ class GenerativeModel(Protocol):
 
     def scorer(self, window: Window) -> NodeScorer:
         """A search over the codes that follow each history."""
+        ...
+
+    def fixed(self) -> AbstractContextManager[None]:
+        """Within, weights stay as they are: what depends on them alone may be computed once."""
         ...
 
     def forward(self, window: Window, first: Tensor) -> dict[str, Tensor]:

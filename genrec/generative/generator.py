@@ -76,7 +76,7 @@ class Generator(nn.Module):
         """
         path = tree.item_path[target].long()  # [M, L]
         codes = torch.stack([code[path[:, level]] for level, code in enumerate(tree.child_code)], 1).long()
-        keys = None if self.nodes is None or vectors is None else self.nodes.keys(tree, vectors)
+        keys = self.keys(tree, vectors)
         decoder: Decoder = self.decoder  # type: ignore[assignment]
         parents = torch.zeros_like(target)
         losses = []
@@ -100,8 +100,12 @@ class Generator(nn.Module):
             return None
         return (tree if cold is None else cold).valid_codes(level, parents)
 
+    def keys(self, tree: CodeTree, vectors: Tensor | None) -> list[Tensor] | None:
+        """Keys of the nodes of depth 2 .. L from the item vectors [N, E]; None without nodes."""
+        return None if self.nodes is None or vectors is None else self.nodes.keys(tree, vectors)
+
     def scorer(
-        self, tree: CodeTree, state: Tensor, window: Window, vectors: Tensor | None
+        self, tree: CodeTree, state: Tensor, window: Window, keys: list[Tensor] | None
     ) -> GeneratorScorer:
         """A search over the codes that follow each state [B, D].
 
@@ -109,9 +113,8 @@ class Generator(nn.Module):
             tree: of the ids.
             state: [B, D].
             window: B histories, which the states have read.
-            vectors: item vectors [N, E]; needed with nodes.
+            keys: of nodes, as `keys` gives them.
         """
-        keys = None if self.nodes is None or vectors is None else self.nodes.keys(tree, vectors)
         taken = None if self.repeat is None else taken_nodes(tree, window)
         decoder: Decoder = self.decoder  # type: ignore[assignment]
         rows = torch.arange(len(state), device=state.device)

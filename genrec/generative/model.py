@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from torch import Tensor, nn
@@ -32,6 +34,11 @@ class TreeModel(nn.Module):
     def leave_out(self, cold: Tensor) -> None:
         """Train without some items, bool [N], as negatives: those that are never a target."""
         self.cold = ColdNodes.of(self.tree, cold.to(self.tree.leaf_item.device)) if cold.any() else None
+
+    @contextmanager
+    def fixed(self) -> Iterator[None]:
+        """Within, weights stay as they are: what depends on them alone may be computed once."""
+        yield
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

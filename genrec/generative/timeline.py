@@ -7,7 +7,8 @@ ids of the next item); Kang & McAuley 2018 (SASRec: the causal trunk).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -117,6 +118,7 @@ class Timeline(TreeModel):
         self.items = ItemEmbedding(tree.codes(), tree.sizes, embed_dim, inputs=inputs, features=features)
         self.lift = nn.Identity() if embed_dim == width else nn.Linear(embed_dim, width)
         self.trunk = HistoryEncoder(width, heads, layers, max_length, dropout, positions, time_intervals)
+        self._fixed_keys: list[Tensor] | None = None
         self.generator = self._generator() if code_weight > 0 else None
         self.dense = (
             DenseHead(width, embed_dim, tree.n_items, negatives, repeat) if dense_weight > 0 else None
@@ -210,8 +212,22 @@ class Timeline(TreeModel):
         """The same from the states [B, D] after the histories of a window."""
         if self.generator is None:
             raise ConfigError("this model cannot generate; train with Timeline.code_weight > 0")
-        vectors = self.all_items() if self.generator.nodes is not None else None
-        return self.generator.scorer(self.tree, state, window, vectors)
+        keys = self._node_keys() if self._fixed_keys is None else self._fixed_keys
+        return self.generator.scorer(self.tree, state, window, keys)
+
+    def _node_keys(self) -> list[Tensor] | None:
+        if self.generator is None or self.generator.nodes is None:
+            return None
+        return self.generator.keys(self.tree, self.all_items())
+
+    @contextmanager
+    def fixed(self) -> Iterator[None]:
+        """Within, weights stay as they are, and keys of nodes are computed once."""
+        before, self._fixed_keys = self._fixed_keys, self._node_keys()
+        try:
+            yield
+        finally:
+            self._fixed_keys = before
 
     @torch.no_grad()
     def item_vectors(self) -> Tensor:

@@ -63,9 +63,13 @@ class ModelRecaller(ABC, Generic[M]):
         self.model.eval()
         items = np.full((len(users), k), -1, dtype=np.int32)
         scores = np.full((len(users), k), -np.inf, dtype=np.float32)
-        for start in range(0, len(users), self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            items[rows], scores[rows] = self._block(users[rows], k, exclude_seen)
+        order = np.argsort(
+            self.histories.lengths[users], kind="stable"
+        )  # users of one batch are padded alike
+        with self.model.fixed():
+            for start in range(0, len(users), self.batch_size):
+                rows = order[start : start + self.batch_size]
+                items[rows], scores[rows] = self._block(users[rows], k, exclude_seen)
         return Recommendations(np.asarray(users, np.int32), items, scores)
 
     def window(self, users: NDArray[np.int32]) -> Window:

@@ -120,7 +120,7 @@ def test_search_adds_up_what_training_maximises(made_ids: Ids, terms: tuple[bool
     items = torch.arange(tree.n_items)
     state, vectors = torch.randn(2, D, dtype=torch.float64), torch.randn(tree.n_items, E, dtype=torch.float64)
     histories = window(torch.stack([items[:1].expand(2), torch.tensor([-1, tree.n_items - 1])]))
-    log_probs = exact_log_probs(generator.scorer(tree, state, histories, vectors), tree)
+    log_probs = exact_log_probs(generator.scorer(tree, state, histories, generator.keys(tree, vectors)), tree)
     assert (log_probs.exp().sum(1) <= 1 + 1e-6).all()
     if over_tree:
         torch.testing.assert_close(log_probs.exp().sum(1), torch.ones(2, dtype=torch.float64))
@@ -135,7 +135,9 @@ def test_a_scorer_can_be_asked_again_and_for_some_requests() -> None:
     tree = CodeTree.of(np.array([[0, 1], [1, 0], [1, 1]], np.int32), (2, 2))
     generator = made(tree, over_tree=True, nodes=True, repeat=True)
     state, vectors = torch.randn(2, D, dtype=torch.float64), torch.randn(3, E, dtype=torch.float64)
-    scorer = generator.scorer(tree, state, window(torch.tensor([[0, 1], [2, -1]])), vectors)
+    scorer = generator.scorer(
+        tree, state, window(torch.tensor([[0, 1], [2, -1]])), generator.keys(tree, vectors)
+    )
     first, again = (beam_search(scorer, tree, width=3, k=3) for _ in range(2))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])

@@ -11,7 +11,7 @@ from torch import Tensor
 from trees import window
 
 from genrec.errors import ConfigError
-from genrec.generative.search import beam_search
+from genrec.generative.search import beam_search, exact_log_probs
 from genrec.generative.timeline import Timeline
 from genrec.generative.tree import CodeTree
 
@@ -177,3 +177,16 @@ def test_a_head_that_was_left_out_is_named_when_asked() -> None:
         without.item_vectors()
     with pytest.raises(ConfigError, match=r"Timeline.dense_weight > 0"):
         without.query_vectors(state)
+
+
+def test_within_fixed_weights_nothing_changes_and_after_it_they_may() -> None:
+    model = small().eval()
+    histories = window(torch.tensor([[0, 1], [2, -1]]))
+    expected = exact_log_probs(model.scorer(histories), model.tree)
+    with model.fixed():
+        for _ in range(2):
+            assert torch.equal(exact_log_probs(model.scorer(histories), model.tree), expected)
+    with torch.no_grad():
+        assert model.items.ids is not None
+        model.items.ids.weight.normal_()
+    assert not torch.equal(exact_log_probs(model.scorer(histories), model.tree), expected)
