@@ -18,9 +18,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
@@ -129,8 +131,8 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-Payload = np.ndarray[Any, Any] | Mapping[str, torch.Tensor] | str
-"""An array (`.npy`), a dict of tensors (`.safetensors`), or text (as it is)."""
+Payload: TypeAlias = np.ndarray[Any, Any] | Mapping[str, torch.Tensor] | pa.Table | str
+"""An array (`.npy`), a dict of tensors (`.safetensors`), a table (`.parquet`), or text (as it is)."""
 
 
 def _write_payload(folder: Path, name: str, value: Payload) -> StoredFile:
@@ -142,6 +144,8 @@ def _write_payload(folder: Path, name: str, value: Payload) -> StoredFile:
         elif isinstance(value, np.ndarray):
             with path.open("wb") as file:
                 np.save(file, value, allow_pickle=False)
+        elif isinstance(value, pa.Table):
+            pq.write_table(value, path)
         else:
             save_file({key: tensor.contiguous() for key, tensor in value.items()}, path)
     digest = file_hash(written)
@@ -249,6 +253,11 @@ def load_array(folder: Path, manifest: Manifest, name: str) -> np.ndarray[Any, A
 def load_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, torch.Tensor]:
     """A checked `.safetensors` payload."""
     return load_file(payload_path(folder, manifest, name))
+
+
+def load_table(folder: Path, manifest: Manifest, name: str) -> pa.Table:
+    """A checked `.parquet` payload."""
+    return pq.read_table(payload_path(folder, manifest, name))
 
 
 def load_json(folder: Path, manifest: Manifest, name: str) -> Any:

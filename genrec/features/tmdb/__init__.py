@@ -1,0 +1,1 @@
+"""Posters and metadata from The Movie Database (https://developer.themoviedb.org/docs)."""
