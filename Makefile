@@ -3,7 +3,7 @@
 # clone may live anywhere (spaces included).
 
 PYTHON ?= python3
-EXTRAS = text,track,dev
+EXTRAS = text,image,track,dev
 PY = .venv/bin/python
 # The lock constrains what is installed and, in the second form for newer pips, what builds it.
 PIP = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.lock \

@@ -24,6 +24,7 @@ SLOW_IMPORTS = [
     "genrec.features.text",
     "genrec.recall.generative",
     "genrec.training.loop",
+    "timm",
     "wandb",
 ]
 TIMEOUT = 120.0

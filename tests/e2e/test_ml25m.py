@@ -1,4 +1,4 @@
-"""The MovieLens-25M route with its two leaves as they are, on a small folder in the published format."""
+"""The MovieLens-25M route with its leaves as they are, on a small folder in the published format."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripts_in_child import ROOT, run
+import torch
+from safetensors.torch import save_file
+from scripts_in_child import ROOT, Outcome, Trouble, run
 from tiny_world import manifest, walks
+from tmdb_site import KEY, Plan, Reply, Site, details, picture, serving
+from torchvision.models import resnet50
 
 from genrec.data.load import load_dataset
 from genrec.generative.store import load_model
@@ -39,12 +43,11 @@ LEAVES = {
 POSTERS = "dataset/ml25m_poster_features.npy"
 
 
-@pytest.fixture
-def ml25m(tmp_path: Path) -> Path:
-    """`dataset/ml-25m` and poster features, three of which are missing."""
-    folder = tmp_path / "dataset" / "ml-25m"
+def publish(home: Path, n_movies: int) -> list[int]:
+    """`dataset/ml-25m` in the published format; returns the movie ids, whose doubles are their TMDB ids."""
+    folder = home / "dataset" / "ml-25m"
     folder.mkdir(parents=True)
-    ids = np.arange(N_MOVIES) * 3 + 1
+    ids = [n * 3 + 1 for n in range(n_movies)]
     movies = [f'{i},"Film, No. {i} ({1950 + i % 70})",{GENRES[n % 20]}' for n, i in enumerate(ids)]
     links = [f"{i},{i:07d},{i * 2}" for i in ids]
     ratings = [
@@ -57,10 +60,72 @@ def ml25m(tmp_path: Path) -> Path:
         ("ratings", "userId,movieId,rating,timestamp", ratings),
     ):
         (folder / f"{name}.csv").write_text("\n".join([header, *lines]) + "\n", "utf-8")
+    return ids
+
+
+@pytest.fixture
+def ml25m(tmp_path: Path) -> Path:
+    """The release and poster features of another program, three of which are missing."""
+    publish(tmp_path, N_MOVIES)
     posters = np.random.default_rng(0).normal(size=(N_MOVIES, 2048)).astype(np.float32)
     posters[:3] = 0.0
     np.save(tmp_path / POSTERS, posters)
     return tmp_path
+
+
+def five_commands(home: Path, site: Site) -> list[Outcome]:
+    """As in the README, with a TMDB of our own, weights of our own, and few steps."""
+    key: dict[str, str | None] = {"TMDB_API_KEY": KEY, "TMDB_ACCESS_TOKEN": None}
+    commands = (
+        ("experiments/download_posters.py", *site.bindings),
+        ("experiments/poster_features.py", "extract.weights = 'resnet50.safetensors'"),
+        ("experiments/ml25m.py",),
+        ("train_rqvae.py", "configs/rqvae_ml25m.gin", "train.iterations = 12"),
+        ("train_decoder.py", "configs/decoder_ml25m.gin", "train.iterations = 1"),
+    )
+    return [run(*line, folder=home, trouble=Trouble(environment=key)) for line in commands]
+
+
+def test_the_five_commands(tmp_path: Path) -> None:
+    ids = publish(tmp_path, n_movies := 90)
+    some = ids[: (n_posters := 30)]
+    torch.manual_seed(0)
+    save_file(resnet50().state_dict(), tmp_path / "resnet50.safetensors")
+    plans = {i * 2: Plan([details(i * 2)], [Reply(picture(i))]) for i in some}
+    plans[some[3] * 2] = Plan([details(some[3] * 2, poster=False)])
+    with serving(plans) as site:
+        posters, features, check, tokenizer, decoder = five_commands(tmp_path, site)
+    assert posters.code == 1, "some movies have no poster"
+    for outcome in (features, check, tokenizer, decoder):
+        assert outcome.code == 0, outcome.err
+    assert f"{n_posters - 1} of {n_movies} items have 2048 columns from resnet50" in features.out
+    assert (
+        f"posters: {n_posters - 1} of {n_movies} items; python experiments/download_posters.py" in check.out
+    )
+    assert "2068 columns (20 metadata + 2048 image); train.vae_input_dim must be 2068" in check.out
+    data = load_dataset("ml25m", tmp_path / "dataset/ml-25m")
+    stored = load_ids(tmp_path / "out/ml25m/tokenizer", data.items)
+    assert stored.features.parts == (("metadata", 20), ("image", 2048))
+    image = stored.features.vectors[:, 20:]
+    expected = np.arange(n_movies) < n_posters
+    expected[3] = False
+    np.testing.assert_array_equal(image.any(axis=1), expected)
+    assert len(np.unique(image[expected], axis=0)) == n_posters - 1
+    load_model(tmp_path / "out/ml25m/decoder", stored)
+
+
+def test_the_check_says_what_is_missing_and_what_does_not_fit(tmp_path: Path) -> None:
+    publish(tmp_path, N_MOVIES)
+    outcome = run("experiments/ml25m.py", folder=tmp_path)
+    assert outcome.code == 1, outcome.err
+    assert "ml25m: 720 ratings, 60 users, 300 items" in outcome.out
+    assert f"posters: 0 of {N_MOVIES} items; python experiments/download_posters.py" in outcome.out
+    assert f"{POSTERS} does not exist; python experiments/poster_features.py makes it" in outcome.out
+    np.save(tmp_path / POSTERS, np.ones((N_MOVIES, 768), dtype=np.float32))
+    refusal = run("experiments/ml25m.py", folder=tmp_path).refusal
+    assert "788 columns (20 metadata + 768 image)" in refusal
+    np.save(tmp_path / POSTERS, np.ones((N_MOVIES - 1, 2048), dtype=np.float32))
+    assert "have 299 rows but the catalogue has 300" in run("experiments/ml25m.py", folder=tmp_path).refusal
 
 
 def test_both_leaves_run_as_they_are(ml25m: Path) -> None:
