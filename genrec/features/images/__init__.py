@@ -1,0 +1,1 @@
+"""Posters as vectors: decoding, pretrained image networks, and the resumable pass over a catalogue."""
