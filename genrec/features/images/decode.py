@@ -6,13 +6,13 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from genrec.errors import DataError
-from genrec.features.images.preparation import Preparation
 
 MAX_PIXELS = 64_000_000
 """More is refused unread; the largest posters have 24 million."""
@@ -33,12 +33,24 @@ _DAMAGE = (
 _DEEP = {"I;16": 256.0, "I;16L": 256.0, "I;16B": 256.0, "I;16N": 256.0}  # grey levels per level of 8 bits
 
 
+class Framing(Protocol):
+    """How a picture is resized and cut, such as `Preparation`."""
+
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """The size of the whole picture after resizing."""
+        ...
+
+    def picture(self, image: Image.Image) -> NDArray[np.uint8]:
+        """What is kept of an RGB picture, [height, width, 3]."""
+        ...
+
+
 class UnreadableImage(DataError):  # noqa: N818 - it names what it is
     """A file that no picture can be read from; the text is the reason, without the file's name."""
 
 
-def read_picture(path: Path, preparation: Preparation) -> NDArray[np.uint8]:
-    """The prepared square [S, S, 3] of a picture file.
+def read_picture(path: Path, framing: Framing) -> NDArray[np.uint8]:
+    """What is kept of a picture file: of a `Preparation`, the square [S, S, 3].
 
     The format is told by the content, not by the name. Of an animation the first frame is read, and what is
     transparent becomes white.
@@ -54,8 +66,8 @@ def read_picture(path: Path, preparation: Preparation) -> NDArray[np.uint8]:
             with Image.open(path) as image:
                 _check_size(image)
                 # A JPEG can be decoded at a half, a quarter or an eighth for a fraction of the work.
-                image.draft(None, preparation.resized(*image.size))
-                return preparation.picture(as_rgb(image))
+                image.draft(None, framing.resized(*image.size))
+                return framing.picture(as_rgb(image))
         except Image.DecompressionBombError as error:
             raise UnreadableImage(f"more than {MAX_PIXELS} pixels (decompression bomb)") from error
         except UnidentifiedImageError as error:
