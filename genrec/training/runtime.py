@@ -58,6 +58,8 @@ class Runtime:
     @cached_property
     def accelerator(self) -> Accelerator:
         """Made on first use, so that a runtime can be configured where nothing is trained."""
+        # oneDNN keeps a plan and its memory for each of the last 1,024 shapes; batches of many shapes fill gigabytes
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
         backend = DynamoBackend.INDUCTOR if self.compile else DynamoBackend.NO
         cpu = self.cpu or not torch.accelerator.is_available()  # without a GPU, gloo has to be asked for
         accelerator = Accelerator(mixed_precision=self.precision, cpu=cpu, dynamo_backend=backend)
