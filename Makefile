@@ -3,7 +3,7 @@
 # clone may live anywhere (spaces included).
 
 PYTHON ?= python3
-EXTRAS = text,image,track,dev
+EXTRAS = text,cf,image,track,tune,dev
 PY = .venv/bin/python
 # The lock constrains what is installed and, in the second form for newer pips, what builds it.
 PIP = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.lock \
@@ -41,7 +41,7 @@ format: .venv/.installed  ## let ruff rewrite the code
 	$(PY) -m ruff format
 
 lock: .venv/.installed  ## write requirements.lock anew (edit or delete a line first to move that package)
-	$(PIP) install -e ".[text,cf,image,track,bench,dev]"
+	$(PIP) install -e ".[text,cf,image,track,tune,bench,dev]"
 	$(PY) -m pip freeze --all --exclude pip --exclude-editable > .venv/freeze.txt
 	( echo "# Exact versions, used as constraints (pip -c): lines for other platforms are simply unused."; \
 	  echo "# Made by 'make lock' with every extra; to move one package, edit or delete its line and run that."; \

@@ -2,8 +2,8 @@
 
     python experiments/multimodal.py configs/multimodal_ml1m.gin
 
-Every variant is the tokenizer's configuration with bindings of its own. Each is trained once by train_rqvae.py, then
-a decoder per seed by train_decoder.py, judged on test by experiments/evaluate_recall.py. What is finished is not
+Every variant is the tokenizer's configuration with bindings of its own. For every seed train_rqvae.py makes ids,
+train_decoder.py a model of them, and experiments/evaluate_recall.py judges it on test. What is finished is not
 repeated.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 from pathlib import Path
 
 import gin
@@ -45,7 +44,7 @@ def multimodal(
         recall: configuration of experiments/evaluate_recall.py.
         variants: bindings of the tokenizer by name.
         reference: the variant that others are compared with.
-        seeds: of the decoder's training, one run each.
+        seeds: of the tokenizer and of the decoder, one run each.
         jobs: runs at the same time, with a thread each; as many as there are cores is fastest.
         out: output folder.
     """
@@ -56,17 +55,14 @@ def multimodal(
         )
     home = Path(out)
     with ThreadPoolExecutor(jobs) as pool:
-        ids = {
-            name: Part.of(home / str(place), "tokenizer", "train_rqvae.py", [tokenizer], bindings)
+        found = {
+            name: [
+                pool.submit(figures, home / str(place), (tokenizer, decoder, recall), bindings, seed)
+                for seed in seeds
+            ]
             for place, (name, bindings) in enumerate(variants.items())
         }
-        quality = dict(zip(ids, pool.map(lambda name: ids[name].run(), ids), strict=True))
-        chosen = list(product(ids, seeds))
-        found = list(pool.map(lambda pair: judged(ids[pair[0]], pair[1], decoder, recall), chosen))
-    runs = {
-        name: [quality[name] | one for (owner, _), one in zip(chosen, found, strict=True) if owner == name]
-        for name in variants
-    }
+        runs = {name: [one.result() for one in several] for name, several in found.items()}
     flat = flat_figures(runs, reference)
     write_json(home / "metrics.json", flat)
     section = content_section(flat, list(variants), reference)
@@ -74,17 +70,17 @@ def multimodal(
     print(f"{text_table(flat, list(variants), reference)}\n\nreport: {page}")
 
 
-def judged(ids: Part, seed: int, decoder: str, recall: str) -> dict[str, float]:
-    """Test figures of a decoder on these ids."""
-    path = f"train.semantic_ids_path = {ids.folder.as_posix()!r}"
+def figures(home: Path, configs: tuple[str, str, str], variant: Sequence[str], seed: int) -> dict[str, float]:
+    """Quality of the ids of a variant, and test figures of a decoder on them."""
+    tokenizer, decoder, recall = configs
     given = [f"runtime.Runtime.seed = {seed}", "runtime.Runtime.threads = 1"]
-    model = Part.of(ids.folder.parent, "decoder", "train_decoder.py", [decoder], given, ids.key)
-    model.run(path)
-    test = Part.of(ids.folder.parent, "recall", "experiments/evaluate_recall.py", [recall], [], model.key)
-    return test.run(
-        f"evaluate.semantic_ids_path = {ids.folder.as_posix()!r}",
-        f"evaluate.decoder_path = {model.folder.as_posix()!r}",
-    )
+    ids = Part.of(home, "tokenizer", "train_rqvae.py", [tokenizer], [*variant, *given])
+    model = Part.of(home, "decoder", "train_decoder.py", [decoder], given, ids.key)
+    test = Part.of(home, "recall", "experiments/evaluate_recall.py", [recall], [], model.key)
+    quality = ids.run()
+    path = f"semantic_ids_path = {ids.folder.as_posix()!r}"
+    model.run(f"train.{path}")
+    return quality | test.run(f"evaluate.{path}", f"evaluate.decoder_path = {model.folder.as_posix()!r}")
 
 
 if __name__ == "__main__":

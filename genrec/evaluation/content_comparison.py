@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
-from statistics import NormalDist
+
+from scipy.stats import t as student
 
 from genrec.evaluation.page import Cell, Section, Table
 
@@ -21,16 +22,15 @@ QUALITY = {
     "2 codes": "tokenizer/purity/2",
     "collisions": "tokenizer/collision_rate_before",
 }
-Z = NormalDist().inv_cdf(0.975)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval under a normal law; 0 for a single value."""
+    """Mean, and half the width of its 95 % interval by Student's law; 0 for a single value."""
     mean = sum(values) / len(values)
     if len(values) == 1:
         return mean, 0.0
     spread = sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    return mean, Z * spread / sqrt(len(values))
+    return mean, float(student.ppf(0.975, len(values) - 1)) * spread / sqrt(len(values))
 
 
 def paired(runs: Runs, reference: Runs, name: str) -> list[float]:

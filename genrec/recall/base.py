@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -33,12 +33,15 @@ class ScoringRecaller(ABC):
     """Base of recallers that can score the whole catalogue: owns history masking, cold users, ties and batches.
 
     A subclass implements `_fit` and `_score`; both may use `self.histories`. Users without a history get the
-    most popular items, for `_score` knows nothing of them.
+    most popular items, for `_score` knows nothing of them. It keeps every argument under its name, and lists in
+    `learned` the attributes that `_fit` sets, so that `genrec.recall.store` can save and load it.
 
     Args:
         batch_size: users scored at once; changes memory, never results.
     """
 
+    learned: ClassVar[tuple[str, ...]] = ()
+    """Attributes that `_fit` sets: arrays, sparse arrays, or mappings of tensors."""
     histories: Histories
     personal = True
     """Whether scores depend on the user; where they do not, users without a history get them too."""
@@ -51,9 +54,9 @@ class ScoringRecaller(ABC):
     def fit(self, train: Interactions, items: ItemTable, features: ItemFeatures | None = None) -> Self:
         """Learn from training events, sorted by (user, time)."""
         self.histories = Histories.of(train)
-        self._ranks = tie_ranks(train.n_items)
         self._popular = train.item_counts().astype(np.float32)  # [N]
         self._fit(train, items, features)
+        self.restored()
         return self
 
     def recommend(self, users: NDArray[np.int32], k: int, *, exclude_seen: bool = True) -> Recommendations:
@@ -66,6 +69,10 @@ class ScoringRecaller(ABC):
         items = np.concatenate([b[0] for b in blocks]) if blocks else np.empty((0, k), np.int32)
         scores = np.concatenate([b[1] for b in blocks]) if blocks else np.empty((0, k), np.float32)
         return Recommendations(np.asarray(users, np.int32), items, scores)
+
+    def restored(self) -> None:
+        """Make what follows from the histories and the learned attributes, after `fit` and after loading."""
+        self._ranks = tie_ranks(self.histories.n_items)
 
     def scores(self, users: NDArray[np.int32]) -> NDArray[np.float32]:
         """Scores of the catalogue [B, N], of the history too; popularity for users without one."""

@@ -21,9 +21,9 @@ RUNS = {
 }  # fmt: skip
 
 
-def test_intervals_are_those_of_the_normal_law() -> None:
+def test_intervals_are_those_of_students_law() -> None:
     values = [0.1, 0.4, 0.3]
-    assert interval(values) == pytest.approx((mean(values), 1.959964 * stdev(values) / 3**0.5))
+    assert interval(values) == pytest.approx((mean(values), 4.302653 * stdev(values) / 3**0.5))
     assert interval([0.3]) == (0.3, 0.0)
 
 

@@ -6,6 +6,7 @@ import csv
 import os
 import shutil
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -178,7 +179,30 @@ def test_a_second_run_repeats_nothing_until_something_changes(tmp_path: Path, po
     )
 
 
-def test_a_stopped_run_goes_on_at_its_shard(tmp_path: Path, posters: Path) -> None:
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Set torch's number of threads; undone after the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_the_number_of_threads_changes_no_bit_and_is_left_as_it_was(
+    tmp_path: Path, posters: Path, threads: Callable[[int], None]
+) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    for count in (1, 3):
+        threads(count)
+        extract(posters, tmp_path / f"{count}.npy", ImageNetwork("small", "none", module, PREPARATION))
+        assert torch.get_num_threads() == count
+    assert (tmp_path / "1.npy").read_bytes() == (tmp_path / "3.npy").read_bytes()
+
+
+def test_a_stopped_run_goes_on_at_its_shard(
+    tmp_path: Path, posters: Path, threads: Callable[[int], None]
+) -> None:
+    threads(1)
     whole, out = tmp_path / "whole.npy", tmp_path / "stopped.npy"
     extract(posters, whole, network())
 

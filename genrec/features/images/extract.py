@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -11,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
 from genrec.artifacts import atomic_path, file_hash, text_hash
 from genrec.data.tables import Dataset
 from genrec.errors import ConfigError, DataError
+from genrec.features.images.lanes import encoded_batches
 from genrec.features.images.loader import Batch, decoded_batches
 from genrec.features.images.network import ImageNetwork
 from genrec.features.images.posters import MISSING, Poster, stamps_hash
@@ -91,19 +94,25 @@ class Extraction:
             paths, [batch for some in batches for batch in some], self.network.preparation, self.workers
         )
         total = sum(map(len, parts))
-        with tqdm(total=total, initial=total - len(paths), unit="poster", desc=self.network.name) as bar:
+        with (
+            closing(encoded_batches(self.network, decoded)) as encoded,
+            tqdm(total=total, initial=total - len(paths), unit="poster", desc=self.network.name) as bar,
+        ):
             for (part, file), start, some in zip(todo, starts, batches, strict=False):
-                self._encode(islice(decoded, len(some)), len(part), start, bar.update).write(file)
+                self._collect(islice(encoded, len(some)), len(part), start, bar.update).write(file)
 
-    def _encode(
-        self, batches: Iterable[Batch], size: int, start: int, progress: Callable[[int], object]
+    def _collect(
+        self,
+        batches: Iterable[tuple[Batch, Tensor]],
+        size: int,
+        start: int,
+        progress: Callable[[int], object],
     ) -> Shard:
         """The vectors of `size` posters, whose numbers begin at `start`."""
         vectors = np.zeros((size, self.network.width), dtype=np.float32)
         reasons = [""] * size
-        for batch in batches:
-            if batch.rows:
-                vectors[np.array(batch.rows) - start] = self.network.features(batch.squares).numpy()
+        for batch, encoded in batches:
+            vectors[np.array(batch.rows, dtype=np.int64) - start] = encoded.numpy()
             for row, reason in batch.refused.items():
                 reasons[row - start] = reason
             progress(len(batch.rows) + len(batch.refused))

@@ -76,6 +76,8 @@ class ImageNetwork:
 
         Pixels travel as bytes and are normalised here, next to the network.
         """
+        if not len(squares):
+            return torch.empty((0, self.width))
         precision, edge = self.precision, self.preparation.size
         # By rows of pixels, S * 3 numbers at a stretch: triple by triple takes three times as long.
         mean, deviation = (
