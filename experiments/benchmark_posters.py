@@ -14,6 +14,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -110,11 +111,14 @@ def ready_batches(extraction: Extraction, posters: list[Poster]) -> list[torch.T
     return [batch.squares.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0) for batch in decoded]
 
 
-@torch.inference_mode()
 def bare_pass(network: ImageNetwork, batches: list[torch.Tensor], posters: int) -> None:
-    """The network alone."""
-    for at in range(0, posters, len(batches[0])):
-        network.module(batches[at // len(batches[0]) % READY])
+    """The network alone, with batches side by side as in the whole pass."""
+    threads = torch.get_num_threads()
+    chosen = [batches[at // len(batches[0]) % READY] for at in range(0, posters, len(batches[0]))]
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for _ in pool.map(torch.inference_mode()(network.module), chosen):
+            pass
+    torch.set_num_threads(threads)
 
 
 def whole_pass(extraction: Extraction, data: Dataset, posters: list[Poster]) -> None:

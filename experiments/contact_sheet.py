@@ -65,8 +65,8 @@ def sheet(
         except UnreadableImage:
             return None
 
-    titles = data.items.frame["title"].tolist()
-    sections = contact_sheet(codes, titles, pictured, picture, first=first, second=second, most=most)
+    titles, genres = (data.items.frame[column].tolist() for column in ("title", "genres"))
+    sections = contact_sheet(codes, titles, genres, pictured, picture, first=first, second=second, most=most)
     about = f"{int(pictured.sum())} of {len(paths)} items have a picture; the largest groups are shown."
     target = Path(out or folder) / "contact_sheet.html"
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -62,7 +62,11 @@ def multimodal(
             ]
             for place, (name, bindings) in enumerate(variants.items())
         }
-        runs = {name: [one.result() for one in several] for name, several in found.items()}
+        try:
+            runs = {name: [one.result() for one in several] for name, several in found.items()}
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # the table cannot be made any more
+            raise
     flat = flat_figures(runs, reference)
     write_json(home / "metrics.json", flat)
     section = content_section(flat, list(variants), reference)
