@@ -18,7 +18,7 @@ RECALL = {
     "cold Recall@10": "test/generative/masked/cold/recall@10",
 }
 QUALITY = {
-    "genre similarity, 1 code": "tokenizer/purity/1",
+    "genres, 1 code": "tokenizer/purity/1",
     "2 codes": "tokenizer/purity/2",
     "collisions": "tokenizer/collision_rate_before",
 }
@@ -70,7 +70,7 @@ def rows(flat: Mapping[str, float], variants: Sequence[str], reference: str) -> 
 
 def headings(reference: str) -> list[str]:
     """Of `rows`."""
-    return ["ids made from", *RECALL, f"NDCG@10 minus {reference}", *QUALITY]
+    return ["ids made from", *RECALL, f"− {reference}", *QUALITY]
 
 
 def _shown(flat: Mapping[str, float], key: str, sign: str = "") -> str:
@@ -106,7 +106,8 @@ def content_section(flat: Mapping[str, float], variants: Sequence[str], referenc
             cells[place] = Cell(row[place], "bad")
         body.append(tuple(cells))
     caption = (
-        "Mean over seeds and its 95 % interval; differences are taken seed by seed. Rare targets have 1 to 9 training "
-        "events, cold ones none. Genre similarity is the mean cosine of two items that share their first codes."
+        f"Mean over seeds and its 95 % interval. − {reference} is the difference in NDCG@10, taken seed by seed. Rare "
+        "targets have 1 to 9 training events, cold ones none. Genres: mean cosine of those of two items that share "
+        "their first codes."
     )
     return Section("What the ids are made from", (Table(tuple(headings(reference)), tuple(body), caption),))
