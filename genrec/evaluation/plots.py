@@ -251,3 +251,47 @@ def share_plot(parts: Sequence[Series], x_label: str) -> str:
         _axis_numbers(axes, x=True, y=False)
         axes.set(xlabel=x_label)
         return canvas.svg()
+
+
+def path_plot(paths: Sequence[Series], names: Sequence[Sequence[str]], x_label: str, y_label: str) -> str:
+    """Points joined in their order, as a setting moves two figures at once, each with the setting beside it.
+
+    Where there is no room for a name it is left out; the ends of a path come first.
+
+    Args:
+        paths: x and y [n] each; a band is drawn where there is an interval of y.
+        names: of the points of each path [n].
+    """
+    with drawing(f"{y_label} against {x_label}: {', '.join(p.label for p in paths)}", height=3.6) as canvas:
+        axes = canvas.axes
+        for one in paths:
+            colour = SERIES[one.colour]
+            axes.plot(one.x, one.y, color=colour, marker=_MARKERS[one.colour])
+            if one.low is not None and one.high is not None:
+                axes.fill_between(np.asarray(one.x), one.low, one.high, color=colour, alpha=0.12, linewidth=0)
+        axes.margins(x=0.08, y=0.12)
+        _axis_numbers(axes, x=True, y=True)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        _name_along(axes, paths, names)
+        return canvas.svg()
+
+
+def _name_along(axes: Axes, paths: Sequence[Series], names: Sequence[Sequence[str]]) -> None:
+    """Names above the points of the first path and below those of the others; the last stands beside its point."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # fixes the layout, and with it the transform
+    places = [axes.transData.transform(np.column_stack([p.x, p.y])) * 72 / figure.dpi for p in paths]
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for several in places for x, y in several]
+    for number, (one, several) in enumerate(zip(paths, names, strict=True)):
+        last = len(several) - 1
+        for n in (0, *range(last, 0, -1)):
+            width = 5.2 * len(several[n])  # points, an upper estimate at this font size
+            dx, dy = (7 + width / 2, 0) if n == last else (0, -11 if number else 11)
+            x, y = places[number][n] + (dx, dy)
+            box = Bbox.from_bounds(x - width / 2, y - 5, width, 10)
+            if box.count_overlaps(taken):
+                continue
+            taken.append(box)
+            at, shift = (float(one.x[n]), float(one.y[n])), (dx, dy)
+            axes.annotate(several[n], at, shift, textcoords="offset points", ha="center", va="center", size=9)

@@ -155,8 +155,8 @@ class Evaluation:
         masked: whether items of the history were excluded.
         recommendations: its lists, in the order of the evaluation set.
         per_user: `ndcg@10` and the like, float64 [U] each.
-        summary: means of `per_user`, the figures beyond accuracy, and `invalid`, the number of ids outside
-            the catalogue (0, or `evaluate` would have raised).
+        summary: means of `per_user`, the figures beyond accuracy, `users`, the number of users judged, and
+            `invalid`, the number of ids outside the catalogue (0, or `evaluate` would have raised).
         seconds: wall time of `recommend` for all users.
     """
 
@@ -209,6 +209,7 @@ def evaluate(
     per_user = accuracy(cases.hits(lists), cases.n_targets, ks)
     summary = {name: float(values.mean()) for name, values in per_user.items()}
     summary |= beyond_accuracy(lists.items, cases.item_counts, ks, vectors)
+    summary["users"] = float(len(cases.users))
     summary["invalid"] = float(_outside(lists.items, cases.n_items).sum())
     return Evaluation(method, masked, lists, per_user, summary, seconds)
 
