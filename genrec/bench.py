@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import TypeVar
 
 import numpy as np
@@ -24,8 +25,10 @@ from genrec.generative.timeline import Timeline
 from genrec.recall.base import Recaller, ScoringRecaller
 from genrec.recall.generative import EmbeddingRecaller, GenerativeRecaller
 from genrec.recall.hybrid import Candidates, HybridRecaller, Weights, grid, ranked
-from genrec.recall.probe import agreement, by_width, level_hits, timed
+from genrec.recall.probe import Timed, agreement, by_width, level_hits, timed
+from genrec.recall.trained import judged_with
 from genrec.recall.vector_index import VectorIndex
+from genrec.recall.vectors import VectorRecaller
 from genrec.tokenizer.quality import genre_matrix, purity_by_depth, usage_counts
 from genrec.tokenizer.store import StoredIds
 
@@ -38,13 +41,21 @@ R = TypeVar("R", bound=Recaller)
 
 
 class Bench:
-    """Everything the methods are judged with: one split, one catalogue, one set of cut-offs."""
+    """Everything the methods are judged with: one split, one catalogue, one set of cut-offs.
+
+    Args:
+        split: train, validation and test.
+        items: the catalogue.
+        features: of its items, for recallers that use them and for the diversity of lists; None is without.
+        ks: cut-offs.
+        max_users: a random sample of users; None takes all.
+    """
 
     def __init__(
         self,
         split: Split,
         items: ItemTable,
-        features: ItemFeatures,
+        features: ItemFeatures | None,
         ks: tuple[int, ...],
         max_users: int | None,
     ) -> None:
@@ -58,11 +69,23 @@ class Bench:
 
     def fit(self, recaller: R, part: Part) -> R:
         """Fit to what may be known when `part` is judged."""
+        judged_with(recaller, self.split, part)
         return recaller.fit(self.split.before(part), self.items, self.features)
 
-    def run(self, methods: Mapping[str, Recaller], part: Part, maskings: Sequence[bool]) -> Comparison:
-        """Fit every method and judge it under every masking."""
+    def run(
+        self,
+        methods: Mapping[str, Recaller],
+        part: Part,
+        maskings: Sequence[bool],
+        reference: str | None = None,
+    ) -> Comparison:
+        """Fit every method and judge it under every masking.
+
+        Args:
+            reference: the method that others are compared with; `generative`, or the first where there is none.
+        """
         cases = self.cases(part)
+        vectors = None if self.features is None else self.features.vectors
         evaluations = []
         for name, recaller in methods.items():
             started = time.perf_counter()
@@ -71,11 +94,10 @@ class Bench:
             for masked in maskings:
                 print(f"{part}: {name}, {'masked' if masked else 'unmasked'}", file=sys.stderr)
                 evaluations.append(
-                    evaluate(
-                        recaller, cases, self.ks, method=name, masked=masked, vectors=self.features.vectors
-                    )
+                    evaluate(recaller, cases, self.ks, method=name, masked=masked, vectors=vectors)
                 )
-        return compare(evaluations, part)
+        usual = "generative" if "generative" in methods else next(iter(methods))
+        return compare(evaluations, part, reference=reference or usual)
 
 
 def ndcg(lists: Recommendations, cases: EvaluationSet) -> float:
@@ -173,25 +195,43 @@ def level_accuracy(model: GenerativeModel, bench: Bench) -> list[LevelAccuracy]:
 
 
 def index_losses(model: GenerativeModel, bench: Bench, indices: Mapping[str, VectorIndex]) -> list[IndexLoss]:
-    """Each approximate index against the exact dot product."""
+    """Each approximate index of the model's dense head against the exact dot product."""
     if not isinstance(model, Timeline) or model.dense is None or not indices:
         return []
     cases = bench.cases("test")
     exact = timed(bench.fit(EmbeddingRecaller(model), "test"), cases.users, K)
-    losses = []
-    for name, index in indices.items():
-        one = timed(bench.fit(EmbeddingRecaller(model, index=index), "test"), cases.users, K)
-        losses.append(
-            IndexLoss(
-                name=name,
-                ndcg=ndcg(one.lists, cases),
-                exact_ndcg=ndcg(exact.lists, cases),
-                found=agreement(one.lists, exact.lists),
-                seconds=1000 * one.seconds / len(cases.users),
-                exact_seconds=1000 * exact.seconds / len(cases.users),
-            )
+    return [
+        index_loss(
+            name,
+            timed(bench.fit(EmbeddingRecaller(model, index=index), "test"), cases.users, K),
+            exact,
+            cases,
         )
-    return losses
+        for name, index in indices.items()
+    ]
+
+
+def own_index_loss(recaller: object, bench: Bench, part: Part) -> IndexLoss | None:
+    """The index of a recaller by vectors, fitted for `part`, against the exact dot product; None for others."""
+    if not isinstance(recaller, VectorRecaller) or recaller.index is None:
+        return None
+    exact, cases = copy(recaller), bench.cases(part)
+    exact.index = None
+    return index_loss(
+        type(recaller.index).__name__, timed(recaller, cases.users, K), timed(exact, cases.users, K), cases
+    )
+
+
+def index_loss(name: str, one: Timed, exact: Timed, cases: EvaluationSet) -> IndexLoss:
+    """Lists by an index against exact ones."""
+    return IndexLoss(
+        name=name,
+        ndcg=ndcg(one.lists, cases),
+        exact_ndcg=ndcg(exact.lists, cases),
+        found=agreement(one.lists, exact.lists),
+        seconds=1000 * one.seconds / len(cases.users),
+        exact_seconds=1000 * exact.seconds / len(cases.users),
+    )
 
 
 def tokenizer_quality(stored: StoredIds, items: ItemTable) -> TokenizerQuality:

@@ -20,12 +20,13 @@ ROOMS: dict[str, set[str]] = {
     "features": {"data"},
     "tokenizer": {"data", "features"},
     "generative": {"data", "tokenizer"},
-    "recall": {"data", "features", "tokenizer", "generative"},
+    "recall": {"data", "features", "tokenizer", "generative", "training"},
     "ranking": {"data", "tokenizer"},
     "rerank": set(),
     "evaluation": {"data"},
     "pipeline": {"data", "features", "tokenizer", "generative", "recall", "ranking", "rerank", "evaluation"},
     "bench": {"data", "features", "tokenizer", "generative", "recall", "evaluation"},
+    "entrant": {"bench", "generative", "tokenizer", "recall", "evaluation"},
     "training": set(),
 }
 LEAVES = {"errors", "topk", "artifacts", "__version__"}  # imported by every room, import only each other

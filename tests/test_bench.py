@@ -19,13 +19,16 @@ from genrec.bench import (
 )
 from genrec.data.splits import LeaveOneOut, Split
 from genrec.data.tables import Dataset
+from genrec.errors import ArtifactError
 from genrec.features.metadata import Genres
 from genrec.generative.timeline import Timeline
 from genrec.generative.tree import CodeTree
 from genrec.recall.ease import Ease
 from genrec.recall.generative import GenerativeRecaller
 from genrec.recall.hybrid import HybridRecaller, grid
+from genrec.recall.merged import Merged
 from genrec.recall.popularity import Popularity
+from genrec.recall.trained import Trained
 from genrec.recall.vector_index import FaissIndex
 from genrec.tokenizer.collisions import UniqueAssignment
 from genrec.tokenizer.random_ids import RandomIds
@@ -57,6 +60,24 @@ def test_methods_are_fitted_to_what_precedes_the_part(bench: Bench, split: Split
     assert popularity.weights.sum() == len(split.train) + len(split.valid)
     assert comparison.maskings == (True, False)
     assert bench.fit_seconds["generative"] > 0
+
+
+def test_recallers_are_compared_without_features_and_with_the_first_as_reference(
+    ml100k: Dataset, split: Split
+) -> None:
+    bare = Bench(split, ml100k.items, None, (5, K), max_users=50)
+    methods = {"popularity": Popularity(), "ease": Ease()}
+    comparison = bare.run(methods, "valid", maskings=(True,))
+    assert comparison.reference == "popularity"
+    assert all(f"ild@{K}" not in one.summary for one in comparison.evaluations)
+    assert bare.run(methods, "valid", (True,), reference="ease").reference == "ease"
+
+
+def test_a_part_is_said_before_a_trained_model_is_fitted(bench: Bench, split: Split) -> None:
+    trained = Trained("nowhere", "nowhere")
+    with pytest.raises(ArtifactError, match="no semantic_ids artifact in nowhere"):
+        bench.fit(Merged({"generative": trained}), "test")
+    assert (trained.split_hash, trained.part) == (split.hash, "test")
 
 
 def test_the_hybrids_weights_are_the_best_on_validation(bench: Bench, model: Timeline) -> None:

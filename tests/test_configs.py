@@ -21,7 +21,13 @@ SCRIPTS = [
     for path in (*ROOT.glob("*.py"), *ROOT.glob("experiments/*.py"))
     if "config.main(" in path.read_text()
 ]
-LEAVES = sorted(ROOT.glob("configs/*.gin"))
+SPACES = "configs/recall/spaces"  # what tuning tries, read beside a leaf
+LEAVES = sorted(
+    path
+    for path in (*ROOT.glob("configs/*.gin"), *ROOT.glob("configs/recall/*/*.gin"))
+    if path.parent != ROOT / SPACES
+)
+RECALLERS = sorted(path for path in ROOT.glob("configs/recall/*.gin") if path.stem != "base")
 
 Entry = Callable[..., object]
 
@@ -75,7 +81,7 @@ def included(path: str, files: dict[str, str]) -> set[str]:
 
 def unused_parts(files: dict[str, str]) -> set[str]:
     """Of gin files by path: those in subfolders of configs/ that no leaf includes, directly or not."""
-    reached = {path for path in files if path.count("/") == 1}
+    reached = {path for path in files if path.count("/") == 1 or re.match("configs/recall/.+/", path)}
     frontier = reached
     while frontier:
         frontier = {name for path in frontier for name in included(path, files) if name in files} - reached
@@ -83,7 +89,7 @@ def unused_parts(files: dict[str, str]) -> set[str]:
     return set(files) - reached
 
 
-@pytest.mark.parametrize("leaf", LEAVES, ids=lambda path: path.name)
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda path: path.relative_to(ROOT / "configs").as_posix())
 def test_every_leaf_is_accepted_by_a_script(leaf: Path, entries: dict[str, Entry]) -> None:
     complaints = {script: complaint(entry, leaf) for script, entry in entries.items()}
     assert "" in complaints.values(), complaints
@@ -107,6 +113,14 @@ def test_a_broken_leaf_is_found(tmp_path: Path, text: str) -> None:
     assert complaint(tiny, leaf) != ""
 
 
+@pytest.mark.parametrize("path", RECALLERS, ids=lambda path: path.stem)
+def test_every_recaller_has_the_name_of_its_file_and_the_usual_data(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert re.findall("^train.model = (.*)$", text, re.MULTILINE) == [f"'{path.stem}'"]
+    assert len(re.findall("^train.recaller = ", text, re.MULTILINE)) == 1
+    assert "include 'configs/recall/base.gin'" in text
+
+
 def test_every_gin_file_is_used() -> None:
     files = {
         path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT.glob("configs/**/*.gin")
@@ -121,5 +135,8 @@ def test_an_unused_gin_file_is_found() -> None:
         "configs/data/b.gin": 'include "c.gin"  # beside it',
         "configs/data/c.gin": "# include 'configs/data/stale.gin'",
         "configs/data/stale.gin": "",
+        "configs/recall/data/leaf.gin": "include 'configs/recall/one.gin'",
+        "configs/recall/one.gin": "",
+        "configs/recall/stale.gin": "",
     }
-    assert unused_parts(files) == {"configs/data/stale.gin"}
+    assert unused_parts(files) == {"configs/data/stale.gin", "configs/recall/stale.gin"}

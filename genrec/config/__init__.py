@@ -48,6 +48,7 @@ from gin import config as gin_config
 
 from genrec.config import hints
 from genrec.config.command_line import parser
+from genrec.config.options import Named
 from genrec.config.reader import Reader, registered, resolved
 from genrec.errors import GenrecError
 
@@ -56,7 +57,7 @@ def main(
     entry: Callable[..., object],
     *,
     description: str | None,
-    options: Mapping[str, type] | None = None,
+    options: Mapping[str, type | Named] | None = None,
     default_config: str | None = None,
     argv: Sequence[str] | None = None,
 ) -> int:
@@ -66,7 +67,8 @@ def main(
         entry: gets its arguments from gin; may carry `@gin.configurable` or not.
         description: for --help; its first paragraph is shown.
         options: further flags `--NAME VALUE` with their types, each bound to `entry`'s parameter of that name;
-            of type bool, the flag takes no value and binds True.
+            of type bool, the flag takes no value and binds True. `Named` reads a gin file of that name before the
+            others, and refuses those that bind the parameter to another name.
         default_config: the gin file that is read where the command line names none, such as
             `configs/posters_ml25m.gin`.
         argv: the command line without the script's name; None takes it from the process.
@@ -80,7 +82,8 @@ def main(
         arguments = parser(target.wrapped, description, options or {}, default_config).parse_args(argv)
         if default_config is not None and not arguments.config:
             arguments.config = [default_config]
-        Reader(target).read(arguments, ("out", *(options or {})))
+        named = {flag: kind for flag, kind in (options or {}).items() if isinstance(kind, Named)}
+        Reader(target).read(arguments, ["out", *(flag for flag in options or {} if flag not in named)], named)
         result = target.wrapper()
     except GenrecError as error:
         return _fail(str(error).split("\n  In call to configurable")[0])  # gin appends where it was called

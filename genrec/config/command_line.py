@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from genrec.config import hints
+from genrec.config.options import Named
 from genrec.errors import ConfigError
 
 
@@ -24,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
 def parser(
     entry: Callable[..., object],
     description: str | None,
-    options: Mapping[str, type],
+    options: Mapping[str, type | Named],
     default_config: str | None = None,
 ) -> argparse.ArgumentParser:
     """`SCRIPT CONFIG.gin [MORE.gin ...] [--gin BINDING]* [--out DIR]` and the script's own flags."""
@@ -54,6 +55,7 @@ def parser(
         if kind is bool:
             result.add_argument(flag, dest=name, action="store_true", default=None, help=help_text)
         else:
+            kind = str if isinstance(kind, Named) else kind
             result.add_argument(flag, dest=name, type=kind, metavar=name.upper(), help=help_text)
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from gin import config_parser
 
 from genrec.config import hints
 from genrec.config.hints import Reference
+from genrec.config.options import Named
 from genrec.config.statements import close, find, placed, shown, statements
 from genrec.errors import ConfigError
 
@@ -126,17 +127,25 @@ class Reader:
         ] = {}  # (scope, selector, parameter): place of its binding
         self._open: list[Path] = []  # the chain of files being read
 
-    def read(self, arguments: argparse.Namespace, flags: Iterable[str]) -> None:
-        """Files in order, then --gin, then the flags: the last one wins.
+    def read(
+        self, arguments: argparse.Namespace, flags: Iterable[str], named: Mapping[str, Named] | None = None
+    ) -> None:
+        """Files that flags name, files in order, then --gin, then the other flags: the last one wins.
 
         Raises:
             ConfigError: names the place of what is unknown, of the wrong type, or missing.
         """
         entry = self._names.entry
+        folders = [Path.cwd(), Path(sys.argv[0]).resolve().parent, REPOSITORY]
+        asked: dict[str, str] = {
+            flag: name for flag in named or {} if (name := getattr(arguments, flag, None))
+        }
         gin_config._PARSE_CONTEXTS.append(self._names)
         try:
+            for flag, name in asked.items():
+                self._read_file((named or {})[flag].file(name, flag.replace("_", "-"), folders))
             for file in arguments.config:
-                self._read_file(find(file, [Path.cwd(), Path(sys.argv[0]).resolve().parent, REPOSITORY]))
+                self._read_file(find(file, folders))
             for binding in arguments.gin:
                 self._read_text(binding, "--gin", numbered=False)
             for flag in flags:
@@ -150,7 +159,20 @@ class Reader:
             for name, value in bindings.items():
                 self._check(scope, gin_config._REGISTRY[selector], name, value)
         self._check_complete(Reference(entry.wrapped, True, (), entry.selector), f"{entry.name} cannot run")
+        for flag, name in asked.items():
+            self._check_named(flag, name)
         gin.finalize()
+
+    def _check_named(self, flag: str, name: str) -> None:
+        """That what was asked for by name is not another one in the end."""
+        entry = self._names.entry
+        bound = gin_config._CONFIG.get(("", entry.selector), {}).get(flag)
+        if bound != name:
+            where = self._where.get(("", entry.selector, flag), "the configuration")
+            raise ConfigError(
+                f"--{flag.replace('_', '-')} {name} was asked for, but {where} says {entry.name}.{flag} = {bound!r}; "
+                "leave one of them out"
+            )
 
     def _read_file(self, path: Path) -> None:
         if path in self._open:

@@ -43,7 +43,7 @@ class ReportData:
     Attributes:
         facts: provenance.
         cases: the users and targets all evaluations are of.
-        comparison: from `compare`; its reference is the generative method.
+        comparison: from `compare`; its reference is the generative method, where there is one.
         k: cut-off of the headline figures, one of the comparison's.
         embedding: method whose hits are overlapped with the reference's.
         labels: method -> name in print; the method itself where missing.
@@ -98,12 +98,17 @@ def report_sections(data: ReportData) -> list[Section]:
     return [section for section in found if section is not None]
 
 
+def report_title(data: ReportData) -> str:
+    """What the report is about."""
+    compared = "generative, embedding and the classics" if data.tokenizer else "recallers compared"
+    return f"Recall on {data.facts.dataset}: {compared}"
+
+
 def write_report(folder: Path, data: ReportData) -> Path:
     """Write `report.html` into `folder`; returns its path."""
     facts = data.facts
-    title = f"Recall on {facts.dataset}: generative, embedding and the classics"
     subtitle = f"{data.comparison.part} part · {facts.split} · genrec {facts.code_version} · {facts.created}"
-    return write_page(folder / "report.html", title, report_sections(data), subtitle)
+    return write_page(folder / "report.html", report_title(data), report_sections(data), subtitle)
 
 
 def write_all(

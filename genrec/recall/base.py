@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from genrec.data.recommendations import Recommendations
 from genrec.data.tables import Interactions, ItemTable
 from genrec.errors import ConfigError
 from genrec.features.base import ItemFeatures
+from genrec.recall.storable import Storable
 from genrec.topk import tie_ranks, topk
 
 
@@ -29,7 +30,7 @@ class Recaller(Protocol):
         ...
 
 
-class ScoringRecaller(ABC):
+class ScoringRecaller(Storable, ABC):
     """Base of recallers that can score the whole catalogue: owns history masking, cold users, ties and batches.
 
     A subclass implements `_fit` and `_score`; both may use `self.histories`. Users without a history get the
@@ -40,9 +41,6 @@ class ScoringRecaller(ABC):
         batch_size: users scored at once; changes memory, never results.
     """
 
-    learned: ClassVar[tuple[str, ...]] = ()
-    """Attributes that `_fit` sets: arrays, sparse arrays, or mappings of tensors."""
-    histories: Histories
     personal = True
     """Whether scores depend on the user; where they do not, users without a history get them too."""
 
@@ -53,8 +51,7 @@ class ScoringRecaller(ABC):
 
     def fit(self, train: Interactions, items: ItemTable, features: ItemFeatures | None = None) -> Self:
         """Learn from training events, sorted by (user, time)."""
-        self.histories = Histories.of(train)
-        self._popular = train.item_counts().astype(np.float32)  # [N]
+        self.remember(Histories.of(train))
         self._fit(train, items, features)
         self.restored()
         return self
@@ -70,8 +67,15 @@ class ScoringRecaller(ABC):
         scores = np.concatenate([b[1] for b in blocks]) if blocks else np.empty((0, k), np.float32)
         return Recommendations(np.asarray(users, np.int32), items, scores)
 
+    def remember(self, histories: Histories) -> None:
+        """Take the histories to recommend from, and how popular they make each item."""
+        super().remember(histories)
+        counts = np.bincount(histories.items, minlength=histories.n_items)
+        self._popular = counts.astype(np.float32)  # [N]
+
     def restored(self) -> None:
         """Make what follows from the histories and the learned attributes, after `fit` and after loading."""
+        super().restored()
         self._ranks = tie_ranks(self.histories.n_items)
 
     def scores(self, users: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -114,10 +114,11 @@ class NeuralRecaller(VectorRecaller):
         runtime.seed_everything()
         lesson = self._lesson(train, items, features)
         task = _Task(lesson)
+        steps = training.epochs * lesson.steps_per_epoch
         settings = training.recipe.settings(
-            iterations=training.epochs * lesson.steps_per_epoch,
+            iterations=steps,
             learning_rate=training.learning_rate,
-            epoch=lesson.steps_per_epoch,
+            epoch=steps if self.record is None else lesson.steps_per_epoch,  # a checkpoint each
         )
         with tempfile.TemporaryDirectory() as folder:
             record = self.record or Record(Checkpoints(Path(folder)), "", Trackers())
@@ -135,7 +136,7 @@ class NeuralRecaller(VectorRecaller):
         with torch.no_grad():
             users, items_ = lesson.vectors()
         self.weights = {name: value.detach().cpu().clone() for name, value in lesson.state_dict().items()}
-        return users.float().cpu().numpy(), items_.float().cpu().numpy()
+        return users.detach().float().cpu().numpy(), items_.detach().float().cpu().numpy()
 
 
 class _Task:

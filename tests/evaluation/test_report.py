@@ -15,7 +15,7 @@ from genrec.evaluation.diagnostics import IndexLoss, LevelAccuracy, SearchWidth
 from genrec.evaluation.page import Cell, Figure, Section, Table, Text, Tile, Tiles, render_page, write_page
 from genrec.evaluation.plots import Series, line_plot, scatter_plot, short
 from genrec.evaluation.protocol import EvaluationSet
-from genrec.evaluation.report import ReportData, RunFacts, report_sections, write_all
+from genrec.evaluation.report import ReportData, RunFacts, report_sections, report_title, write_all
 from genrec.evaluation.tokenizer_quality import TokenizerQuality, quality_section
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -126,6 +126,11 @@ def test_sections_without_data_are_left_out(data: ReportData) -> None:
         "Overlap of hits",
     }
     check(render_page("bare", report_sections(bare)))
+
+
+def test_a_report_without_a_tokenizer_does_not_speak_of_generation(data: ReportData) -> None:
+    assert report_title(data) == "Recall on tiny: generative, embedding and the classics"
+    assert report_title(replace(data, tokenizer=None)) == "Recall on tiny: recallers compared"
 
 
 def test_one_method_under_one_masking_makes_a_report(data: ReportData) -> None:

@@ -10,6 +10,7 @@ exactly one item of the own colour.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,10 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from genrec.artifacts import input_ref
 from genrec.data.recommendations import Recommendations
 from genrec.data.tables import Interactions, ItemTable
 from genrec.errors import ConfigError
 from genrec.recall.base import Recaller
+from genrec.recall.storable import Storable
+from genrec.recall.store import Origin, check_storable, events_hash, load_recaller, save_recaller
 
 N_ITEMS = 20
 N_USERS = 34  # of which the first 30 form the checkerboard
@@ -103,9 +107,13 @@ class RecallerBattery(ABC):
 
     Attributes:
         personal: whether it can solve the checkerboard; popularity cannot.
+        storable: whether it can be stored by itself; a recaller over a model that stands elsewhere cannot.
+        forgotten: attributes that are of training alone, and that a loaded recaller need not have.
     """
 
     personal = True
+    storable = True
+    forgotten: tuple[str, ...] = ()
 
     @abstractmethod
     def make(self, batch_size: int = 256) -> Recaller:
@@ -207,6 +215,56 @@ class RecallerBattery(ABC):
     def test_a_short_list_is_the_start_of_a_long_one(self, fitted: Recaller) -> None:
         long = fitted.recommend(self.everyone, 9)
         np.testing.assert_array_equal(fitted.recommend(self.everyone, 4).items, long.items[:, :4])
+
+    @pytest.mark.parametrize("n_users", [N_ITEMS - 8, N_ITEMS + 8])
+    def test_users_and_items_are_not_swapped(self, items: ItemTable, n_users: int) -> None:
+        """With fewer users than items, and with more: a swap would be an index out of range or a wrong colour."""
+        board = checkerboard()
+        train = board.take(np.flatnonzero(board.users < n_users))
+        train = Interactions(train.users, train.items, n_users, N_ITEMS, timestamps=train.timestamps)
+        users = np.arange(n_users, dtype=np.int32)
+        lists = self.make().fit(train, items, None).recommend(users, N_ITEMS, exclude_seen=False)
+        assert_valid(lists, users, N_ITEMS, N_ITEMS)
+        np.testing.assert_array_equal(np.sort(lists.items, axis=1), np.tile(np.arange(N_ITEMS), (n_users, 1)))
+        if self.personal:
+            own = lists.items[:, :5] % 2 == users[:, None] % 2
+            assert own.mean() > 0.9
+
+    @pytest.fixture
+    def loaded(self, fitted: Recaller, train: Interactions, tmp_path: Path) -> Recaller:
+        """Written and read again; itself where it cannot be stored."""
+        if not self.storable:
+            return fitted
+        assert isinstance(fitted, Storable)
+        check_storable(fitted)
+        save_recaller(
+            tmp_path / "stored", fitted, Origin("test", {"events": input_ref("", events_hash(train))})
+        )
+        loaded = load_recaller(tmp_path / "stored", train)
+        assert type(loaded) is type(fitted)
+        assert loaded is not fitted
+        return loaded  # type: ignore[return-value]
+
+    @pytest.mark.parametrize("exclude_seen", [True, False])
+    def test_a_loaded_recaller_gives_the_same_lists(
+        self, fitted: Recaller, loaded: Recaller, exclude_seen: bool
+    ) -> None:
+        assert_same(
+            fitted.recommend(self.everyone, N_ITEMS, exclude_seen=exclude_seen),
+            loaded.recommend(self.everyone, N_ITEMS, exclude_seen=exclude_seen),
+        )
+
+    def test_a_loaded_recaller_has_everything(self, fitted: Recaller, loaded: Recaller) -> None:
+        if self.storable:
+            assert vars(fitted).keys() - vars(loaded).keys() <= set(self.forgotten)
+
+    def test_no_pickle_is_written(self, loaded: Recaller, tmp_path: Path) -> None:
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert bool(files) == self.storable
+        assert {path.suffix for path in files} <= {".json", ".gin", ".npy", ".safetensors"}
+        for path in files:
+            if path.suffix == ".npy":
+                np.load(path, allow_pickle=False)
 
     def test_no_users_no_lists(self, fitted: Recaller) -> None:
         lists = fitted.recommend(np.empty(0, np.int32), 4)

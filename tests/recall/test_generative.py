@@ -82,6 +82,8 @@ class TrainedRecaller:
 class ModelBattery(RecallerBattery):
     """The shared battery; products of matrices of other shapes are rounded otherwise, so scores may differ by that."""
 
+    storable = False
+
     @pytest.mark.parametrize("batch_size", [1, 3, 1000])
     def test_batch_size_changes_nothing(
         self, fitted: Recaller, train: Interactions, items: ItemTable, batch_size: int
