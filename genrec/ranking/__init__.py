@@ -1,0 +1,1 @@
+"""Ranking: declared features that never look ahead, and the models that read them."""
