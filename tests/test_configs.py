@@ -14,6 +14,7 @@ import pytest
 
 from genrec.config.reader import Reader, registered
 from genrec.errors import GenrecError
+from genrec.ranking.models.base import rank_models
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = [
@@ -24,10 +25,17 @@ SCRIPTS = [
 SPACES = "configs/recall/spaces"  # what tuning tries, read beside a leaf
 LEAVES = sorted(
     path
-    for path in (*ROOT.glob("configs/*.gin"), *ROOT.glob("configs/recall/*/*.gin"))
+    for path in (
+        *ROOT.glob("configs/*.gin"),
+        *ROOT.glob("configs/recall/*/*.gin"),
+        *ROOT.glob("configs/rank/*/*.gin"),
+    )
     if path.parent != ROOT / SPACES
 )
 RECALLERS = sorted(path for path in ROOT.glob("configs/recall/*.gin") if path.stem != "base")
+RANKERS = {path.stem for path in ROOT.glob("configs/rank/*.gin")} - {
+    "base", "features", "judge", "protocol", "random",
+}  # fmt: skip
 
 Entry = Callable[..., object]
 
@@ -81,7 +89,7 @@ def included(path: str, files: dict[str, str]) -> set[str]:
 
 def unused_parts(files: dict[str, str]) -> set[str]:
     """Of gin files by path: those in subfolders of configs/ that no leaf includes, directly or not."""
-    reached = {path for path in files if path.count("/") == 1 or re.match("configs/recall/.+/", path)}
+    reached = {path for path in files if path.count("/") == 1 or re.match("configs/(recall|rank)/.+/", path)}
     frontier = reached
     while frontier:
         frontier = {name for path in frontier for name in included(path, files) if name in files} - reached
@@ -119,6 +127,15 @@ def test_every_recaller_has_the_name_of_its_file_and_the_usual_data(path: Path) 
     assert re.findall("^train.model = (.*)$", text, re.MULTILINE) == [f"'{path.stem}'"]
     assert len(re.findall("^train.recaller = ", text, re.MULTILINE)) == 1
     assert "include 'configs/recall/base.gin'" in text
+
+
+def test_every_rank_model_has_a_file_of_its_name() -> None:
+    assert set(rank_models()) == RANKERS
+    for name in RANKERS:
+        text = (ROOT / f"configs/rank/{name}.gin").read_text("utf-8")
+        assert re.findall("^train.model = (.*)$", text, re.MULTILINE) == [f"'{name}'"]
+        assert re.findall(r"^train.network = @(\w+)\.", text, re.MULTILINE) == [name]
+        assert "include 'configs/rank/base.gin'" in text
 
 
 def test_every_gin_file_is_used() -> None:

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from genrec.data.histories import Histories
 from genrec.data.tables import NO_TIMESTAMP, Interactions
 from genrec.errors import ConfigError
-from genrec.recall import itemknn
 from genrec.recall.base import ScoringRecaller
 from genrec.recall.ease import Ease, ease_weights
-from genrec.recall.history import history_matrix
-from genrec.recall.itemknn import ItemKnn, nearest
-from genrec.recall.popularity import SECONDS_PER_DAY, Popularity, RecentPopularity
+from genrec.recall.history import SECONDS_PER_DAY, history_matrix
+from genrec.recall.itemknn import ItemKnn
+from genrec.recall.popularity import Popularity, RecentPopularity, WindowedPopularity
 
 
 class TestPopularity(RecallerBattery):
@@ -31,6 +30,13 @@ class TestRecentPopularity(RecallerBattery):
 
     def make(self, batch_size: int = 256) -> RecentPopularity:
         return RecentPopularity(batch_size=batch_size)
+
+
+class TestWindowedPopularity(RecallerBattery):
+    personal = False
+
+    def make(self, batch_size: int = 256) -> WindowedPopularity:
+        return WindowedPopularity(days=3, batch_size=batch_size)
 
 
 class TestItemKnn(RecallerBattery):
@@ -92,6 +98,21 @@ def test_recent_popularity_without_times_goes_by_the_order_of_each_history(times
     np.testing.assert_allclose(recaller.weights, [0.125, 0.25, 0.5, 2.0])
 
 
+def test_a_window_counts_events_up_to_its_edge() -> None:
+    train = days([0, 0, 0, 1, 1], [0, 1, 2, 2, 3], [20, 10, None, 0, 11])
+    recaller = WindowedPopularity(days=10).fit(train, catalogue(4))
+    np.testing.assert_array_equal(recaller.weights, [0, 1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("share", "weights"), [(0.25, [0, 0, 0, 2]), (0.26, [0, 0, 1, 2]), (1, [1, 1, 1, 2])]
+)
+def test_a_window_without_times_is_the_last_share_of_each_history(share: float, weights: list[int]) -> None:
+    train = Interactions(np.array([0, 0, 0, 0, 1], np.int32), np.array([0, 1, 2, 3, 3], np.int32), 3, 4)
+    recaller = WindowedPopularity(share=share).fit(train, catalogue(4))
+    np.testing.assert_array_equal(recaller.weights, weights)
+
+
 def test_history_matrix_decays_with_age_and_counts_an_item_once() -> None:
     histories = Histories.of(interactions([(0, 1), (0, 2), (0, 3), (2, 4), (2, 4)], 3, 5))
     matrix = history_matrix(histories, np.array([2, 1, 0]), decay=0.5).toarray()
@@ -104,31 +125,6 @@ def test_without_decay_the_history_matrix_is_the_interaction_matrix(pairs: list[
     train = interactions(pairs, 6, 7)
     matrix = history_matrix(Histories.of(train), np.arange(6))
     np.testing.assert_array_equal(matrix.toarray(), train.matrix().toarray())
-
-
-@given(EVENTS, st.integers(1, 9), st.sampled_from([0.0, 1.5]))
-@settings(max_examples=40, deadline=None)
-def test_neighbours_equal_brute_force(pairs: list[tuple[int, int]], neighbours: int, shrink: float) -> None:
-    matrix = interactions(pairs, 6, 7).matrix()
-    dense = matrix.toarray().astype(float)
-    counts = dense.sum(axis=0)
-    cosine = (dense.T @ dense) / np.maximum(np.sqrt(np.outer(counts, counts)) + shrink, 1e-9)
-    np.fill_diagonal(cosine, 0.0)
-    found = nearest(matrix, neighbours, shrink).toarray()
-    for item in range(7):
-        kept = found[item] > 0
-        assert kept.sum() == min(neighbours, int((cosine[item] > 0).sum()))
-        np.testing.assert_allclose(found[item][kept], cosine[item][kept], rtol=1e-5)
-        assert cosine[item][~kept].max(initial=0) <= found[item][kept].min(initial=np.inf) + 1e-6
-
-
-def test_blocks_of_items_change_no_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    pairs = list(zip(rng.integers(0, 40, 400).tolist(), rng.integers(0, 23, 400).tolist(), strict=True))
-    matrix = interactions(pairs, 40, 23).matrix()
-    whole = nearest(matrix, 5, 1.0).toarray()
-    monkeypatch.setattr(itemknn, "_BLOCK", 4)
-    np.testing.assert_array_equal(nearest(matrix, 5, 1.0).toarray(), whole)
 
 
 def test_each_candidate_keeps_its_own_neighbours() -> None:
@@ -176,6 +172,9 @@ def test_ease_refuses_a_catalogue_that_would_not_fit_and_says_how_much_it_needs(
         (lambda: Popularity(0), "Popularity.batch_size"),
         (lambda: RecentPopularity(half_life_days=0), "RecentPopularity.half_life_days"),
         (lambda: RecentPopularity(half_life_share=float("nan")), "RecentPopularity.half_life_share"),
+        (lambda: WindowedPopularity(days=-1), "WindowedPopularity.days"),
+        (lambda: WindowedPopularity(share=0), "WindowedPopularity.share"),
+        (lambda: ItemKnn(half_life_days=0), "ItemKnn.half_life_days"),
         (lambda: ItemKnn(neighbours=0), "ItemKnn.neighbours"),
         (lambda: ItemKnn(shrink=-1), "ItemKnn.shrink"),
         (lambda: ItemKnn(decay=0), "ItemKnn.decay"),

@@ -1,0 +1,1 @@
+"""Rank models, one small file each; found by their file's name."""
