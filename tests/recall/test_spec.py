@@ -47,7 +47,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_settings_survive_json(value: object) -> None:
     form = json.loads(json.dumps(described(value, "it"), allow_nan=False))
     hint: Any = type(value) if isinstance(value, Knobs | Weights) else Any
