@@ -28,7 +28,11 @@ ROOMS: dict[str, set[str]] = {
     "trace": {"data", "stages"},
     "trace_page": {"evaluation", "trace"},
     "pipeline": {"data", "features", "recall", "ranking", "rerank", "evaluation", "stages", "trace"},
-    "pipeline_store": {"data", "features", "tokenizer", "recall", "ranking", "rerank", "pipeline", "stages"},
+    "preranking": {"data", "features", "recall", "ranking"},
+    "pipeline_store": {
+        *("data", "features", "tokenizer", "recall", "ranking", "rerank"),
+        *("stages", "preranking", "pipeline"),
+    },
     "pipeline_bench": {"data", "evaluation", "pipeline", "stages"},
     "bench": {"data", "features", "tokenizer", "generative", "recall", "evaluation"},
     "entrant": {"bench", "generative", "tokenizer", "recall", "evaluation"},

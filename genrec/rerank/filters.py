@@ -74,6 +74,8 @@ class AgeFilter(Filter):
             raise ConfigError(
                 "AgeFilter has no limit; bind AgeFilter.min_year, .max_year, .min_days or .max_days"
             )
+        self.min_year, self.max_year = min_year, max_year
+        self.min_days, self.max_days = min_days, max_days
         self.years = _limits("year", min_year, max_year)
         self.days = _limits("days", min_days, max_days)
         self.keep_unknown = keep_unknown
