@@ -21,7 +21,7 @@ def sorted_columns(scores: np.ndarray, k: int, ranks: np.ndarray) -> np.ndarray:
 
 
 @given(
-    scores=hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 20)), elements=FEW | ANY),
+    scores=hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 40)), elements=FEW | ANY),
     seed=st.integers(0, 99) | st.none(),
     data=st.data(),
 )
