@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import gin
 import pytest
 import tiny_script
+from outcome import Outcome, Run
 
 from genrec import config
 
@@ -26,25 +24,6 @@ FILES = {
         "train.encoder = @parts.Mlp()\n"
     ),
 }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a script did."""
-
-    code: int
-    out: str
-    error: str
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the script printed."""
-        assert self.code == 0, self.error
-        facts: dict[str, Any] = json.loads(self.out)
-        return facts
-
-
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from outcome import Run
 
 LEAF = "configs/leaf.gin"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import FakeSplit, FixedScores, events
+from fake_split import FakeSplit, FixedScores, events
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
