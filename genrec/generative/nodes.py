@@ -66,7 +66,6 @@ class NodeKeys(nn.Module):
         return products + bias
 
 
-@torch.compiler.disable  # torch.compile knows no sparse tensors
 def sampled_products(queries: Tensor, keys: Tensor, bounds: Tensor, columns: Tensor) -> Tensor:
     """Dot products of rows of `queries` [M, D] with chosen rows of `keys` [n, D], nothing else computed.
 
@@ -80,7 +79,14 @@ def sampled_products(queries: Tensor, keys: Tensor, bounds: Tensor, columns: Ten
     Returns:
         [S].
     """
-    # sampled products exist in full precision only
+    if torch.compiler.is_compiling():
+        # torch.compile knows no sparse tensors. As a decorator, `disable` would import the compiler at every start.
+        return torch.compiler.disable(_in_full_precision)(queries, keys, bounds, columns)  # type: ignore[no-any-return]
+    return _in_full_precision(queries, keys, bounds, columns)
+
+
+def _in_full_precision(queries: Tensor, keys: Tensor, bounds: Tensor, columns: Tensor) -> Tensor:
+    """Sampled products, which exist in no other."""
     with torch.autocast(queries.device.type, enabled=False):
         precise = torch.promote_types(queries.dtype, torch.float32)
         return _SampledProducts.apply(queries.to(precise), keys.to(precise), bounds, columns)  # type: ignore[no-any-return]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -40,3 +43,9 @@ def test_a_node_s_key_is_that_of_the_mean_of_its_items() -> None:
         ),
     )
     torch.testing.assert_close(leaves, torch.nn.functional.normalize(nodes.key[1](vectors[[1, 2, 0, 3]])))
+
+
+def test_to_import_it_does_not_load_the_compiler() -> None:
+    """Which would double the time that every script takes to start."""
+    code = "import sys, genrec.generative.nodes; sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
