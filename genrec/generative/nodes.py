@@ -81,7 +81,7 @@ def sampled_products(queries: Tensor, keys: Tensor, bounds: Tensor, columns: Ten
     """
     if torch.compiler.is_compiling():
         # torch.compile knows no sparse tensors. As a decorator, `disable` would import the compiler at every start.
-        return torch.compiler.disable(_in_full_precision)(queries, keys, bounds, columns)  # type: ignore[no-any-return]
+        return torch.compiler.disable(_in_full_precision)(queries, keys, bounds, columns)  # type: ignore[no-untyped-call, no-any-return]
     return _in_full_precision(queries, keys, bounds, columns)
 
 
