@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ import genrec.ranking.models
 from genrec.errors import ConfigError
 from genrec.ranking.fields import Batch
 from genrec.ranking.inputs import InputLayer
+from genrec.ranking.layers import Mlp, check_layers
 from genrec.ranking.losses import MAIN
 
 
@@ -50,6 +51,33 @@ class RankModel(nn.Module):
         """The arguments beside the input layer, by name, to make the model again."""
         names = [name for name in inspect.signature(type(self)).parameters if name != "inputs"]
         return {name: getattr(self, name) for name in names}
+
+
+class MlpModel(RankModel):
+    """Base of models with an MLP over the vectors of all features, `deep`: [B, F D] -> [B, 1].
+
+    Args:
+        inputs: the input layer.
+        hidden: widths of the hidden layers.
+        activation: one of `genrec.ranking.layers.ACTIVATIONS`.
+        dropout: after every hidden layer.
+    """
+
+    bias: ClassVar[bool] = True  # of the MLP's output; False beside a linear part, which has one
+
+    def __init__(
+        self,
+        inputs: InputLayer,
+        *,
+        hidden: Sequence[int] = (128, 64),
+        activation: str = "relu",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(inputs)
+        check_layers(type(self).__name__, hidden, activation, dropout)
+        self.hidden, self.activation, self.dropout = tuple(hidden), activation, dropout
+        width = inputs.n_fields * inputs.width
+        self.deep = Mlp(width, hidden, activation=activation, dropout=dropout, bias=self.bias)
 
 
 class MultiTask(RankModel):

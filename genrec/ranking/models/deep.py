@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from genrec.ranking.fields import Batch
-from genrec.ranking.inputs import InputLayer
-from genrec.ranking.layers import Mlp, check_layers
-from genrec.ranking.models.base import RankModel
+from genrec.ranking.models.base import MlpModel
 
 
-class Deep(RankModel):
-    """MLP(v).
-
-    Args:
-        inputs: the input layer.
-        hidden: widths of the hidden layers.
-        activation: one of `genrec.ranking.layers.ACTIVATIONS`.
-        dropout: after every hidden layer.
-    """
-
-    def __init__(
-        self,
-        inputs: InputLayer,
-        *,
-        hidden: Sequence[int] = (128, 64),
-        activation: str = "relu",
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(inputs)
-        check_layers("Deep", hidden, activation, dropout)
-        self.hidden, self.activation, self.dropout = tuple(hidden), activation, dropout
-        self.deep = Mlp(inputs.n_fields * inputs.width, hidden, activation=activation, dropout=dropout)
+class Deep(MlpModel):
+    """MLP(v)."""
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]."""
