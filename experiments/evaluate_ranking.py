@@ -91,7 +91,7 @@ def evaluate(
     for part in (part for part in get_args(Part) if part in parts):
         one = rows.valid if part == "valid" else rows.test
         if negatives is not None:
-            one = LabelledPart(negatives(one.rows, one.log), one.log)
+            one = LabelledPart(negatives.knowing(data.items, None)(one.rows, one.log), one.log)
         judged, scored = judge(known, one, check_ks(ks), bins)
         comparisons.append(compare_rankers(judged, scored, part=part, reference=reference, n=resamples))
     folder = stage_folder(out, data.name, "ranking")

@@ -4,9 +4,9 @@
     python experiments/train_ranker.py --model din configs/rank/ml1m/din.gin
 
 `--model NAME` reads `configs/rank/NAME.gin` before CONFIG. The model learns from the rows of the training part and
-keeps the weights with the best AUC on the validation part, on which it is then calibrated; the test part is left to
-`experiments/evaluate_ranking.py`. Writes `out/<dataset>/rank-NAME/`; a killed training goes on when the same command
-is given again.
+keeps the weights with the best AUC (`train.monitor`) on the validation part, on which it is then calibrated; the test
+part is left to `experiments/evaluate_ranking.py`. Writes `out/<dataset>/rank-NAME/`; a killed training goes on when the
+same command is given again.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from genrec.ranking.losses import Bce, Loss
 from genrec.ranking.models.base import RankModel, rank_model_name
 from genrec.ranking.negatives import Negatives
 from genrec.ranking.schema import Schema
+from genrec.ranking.spacing import spaced
 from genrec.ranking.splits import LabelledPart, ranking_split, rated_in_time
 from genrec.ranking.store import KIND, Ranker, save_ranker
 from genrec.ranking.task import RankTask, main_logits, predict
@@ -48,6 +49,7 @@ from genrec.training.job import Job
 from genrec.training.recipe import Recipe
 from genrec.training.runtime import Runtime
 
+MONITORS = ("auc", "gauc")
 UNRELATED = ("out", "wandb_*")  # bindings that change where results go, not what they are
 
 
@@ -65,6 +67,7 @@ def train(
     labels: LabelRule | None = None,
     negatives: Negatives | None = None,
     live: bool = False,
+    space_ties: bool = False,
     features: ItemEncoder | None = None,
     semantic_ids_path: str | None = None,
     inputs: Callable[..., InputLayer] = InputLayer,
@@ -74,6 +77,7 @@ def train(
     batch_size: int = 1024,
     epochs: int = 10,
     learning_rate: float = 1e-3,
+    monitor: str = "auc",
     recipe: Recipe | None = None,
     runtime: Runtime | None = None,
     wandb_logging: bool = False,
@@ -93,6 +97,8 @@ def train(
         labels: which ratings are good; those of at least 4 if not given.
         negatives: items to add that the user did not choose, @negatives.Uniform(); none if not given.
         live: whether validation rows see earlier events of their own part, as a system that records them would.
+        space_ties: whether a row sees events of its user at the very same time that come before it by the split's rule
+            for ties; they are moved apart by a second each then, in all parts.
         features: encoder of the items, for features of kind `embedding`.
         semantic_ids_path: the tokenizer's artifact, for features of kind `semantic_id`; its item features are taken
             where no encoder is given.
@@ -103,6 +109,8 @@ def train(
         batch_size: most rows per step.
         epochs: most passes over the rows; early stopping may end before (recipe.Recipe.patience).
         learning_rate: peak learning rate.
+        monitor: figure on validation that chooses the weights: `auc`, or `gauc`, the AUC within users, for losses that
+            compare rows of one group only.
         recipe: optimiser, schedule, patience, checkpoints.
         runtime: device, seed, threads.
         wandb_logging: log to Weights & Biases too; offline without a key.
@@ -110,13 +118,17 @@ def train(
     """
     if epochs < 1:
         raise ConfigError(f"train.epochs must be at least 1, got {epochs}")
+    if monitor not in MONITORS:
+        raise ConfigError(f"train.monitor must be one of {', '.join(MONITORS)}, got {monitor!r}")
     runtime, recipe, loss = runtime or Runtime(), recipe or Recipe(patience=2), loss or Bce()
     if runtime.processes.size > 1:
         raise ConfigError("train_ranker.py works in one process; start it without torchrun")
     data = load_dataset(dataset, dataset_folder, dataset_split)
     split = (splitter or GlobalTime())(rated_in_time(data.interactions) if rated_only else data.interactions)
-    learned, chosen = labelled(split, labels or LabelRule(), negatives, live)
+    split = spaced(split) if space_ties else split
     vectors, ids = item_content(data, split, features, semantic_ids_path)
+    way = None if negatives is None else negatives.knowing(data.items, vectors)
+    learned, chosen = labelled(split, labels or LabelRule(), way, live)
     fitted = schema.fit(split.train, data.items, data.users, vectors, ids.ids if ids else None)
     runtime.seed_everything()
     ranker = network(inputs(fitted, width))
@@ -134,7 +146,7 @@ def train(
         iterations=epochs * batches.steps_per_epoch,
         learning_rate=learning_rate,
         epoch=batches.steps_per_epoch,
-        monitor="auc",
+        monitor=monitor,
     )
     made_from = origin(data, split, vectors, ids)
     hashes = [f"{name} {one['hash']}" for name, one in made_from.items()]

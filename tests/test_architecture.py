@@ -28,6 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "trace": {"data", "stages"},
     "trace_page": {"evaluation", "trace"},
     "pipeline": {"data", "features", "recall", "ranking", "rerank", "evaluation", "stages", "trace"},
+    "candidates": {"data", "features", "recall", "ranking"},
     "preranking": {"data", "features", "recall", "ranking"},
     "pipeline_store": {
         *("data", "features", "tokenizer", "recall", "ranking", "rerank"),

@@ -32,7 +32,8 @@ class LabelRule:
     good, and what is not comes from `genrec.ranking.negatives`.
 
     Args:
-        threshold: the lowest good rating.
+        threshold: the lowest good rating; None makes every event good, rated or not, where the question is what a user
+            takes next.
         dropped: ratings that make no row, such as the lukewarm 3 in figures that are published for MovieLens. They stay
             in the log: what is known of a user does not change.
         tasks: further targets, of `like`, `rating`, `return`.
@@ -41,7 +42,7 @@ class LabelRule:
         return_days: after a session's end, within which a user must come back.
     """
 
-    threshold: float = 4.0
+    threshold: float | None = 4.0
     dropped: Sequence[float] = ()
     tasks: Sequence[str] = ()
     scale: tuple[float, float] = (1.0, 5.0)
@@ -72,7 +73,8 @@ class LabelRule:
         """
         kept = np.ones(len(events), dtype=bool)
         if events.ratings is not None:
-            kept = np.isfinite(events.ratings)
+            if self.threshold is not None:
+                kept = np.isfinite(events.ratings)
             for rating in self.dropped:
                 kept &= ~np.isclose(events.ratings, rating)
         labelled = events.take(kept)
@@ -86,7 +88,7 @@ class LabelRule:
 
 
 def _like(rule: LabelRule, events: Interactions, log: Interactions) -> NDArray[np.float32]:
-    if events.ratings is None:
+    if events.ratings is None or rule.threshold is None:
         return np.ones(len(events), dtype=np.float32)
     good: NDArray[np.float32] = (events.ratings >= rule.threshold).astype(np.float32)
     return good

@@ -1,10 +1,10 @@
 """Negatives: items that are shown beside a good one, at the same time, and count as not good.
 
 Low ratings are negatives by themselves: the label rule gives them 0. What is sampled here are items that the user did
-not choose: from the catalogue, or from what recall would have shown (`Candidates`), which is what a ranker meets
-when it serves. No negative is the row's own item, nor one that the user had at or before the row's time (at any time,
-for a row without one); an item that the user takes later may be one, since nobody knows that yet. The negatives of one
-row are distinct.
+not choose: from the catalogue, or from what recall would have shown (`Candidates`; `genrec.candidates` makes the lists,
+too), which is what a ranker meets when it serves. No negative is the row's own item, nor one that the user had at or
+before the row's time (at any time, for a row without one); an item that the user takes later may be one, since nobody
+knows that yet. The negatives of one row are distinct.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genrec.data.recommendations import Recommendations
-from genrec.data.tables import NO_TIMESTAMP, Interactions
+from genrec.data.tables import NO_TIMESTAMP, Interactions, ItemTable
 from genrec.errors import ConfigError, DataError
 from genrec.ranking.ledger import timed_rows
 from genrec.ranking.rows import Rows
@@ -61,11 +61,10 @@ class Seen:
 
 
 class Negatives(ABC):
-    """A way to draw negatives.
+    """A way to put negatives beside good rows.
 
     Args:
-        per_positive: negatives of each good row; fewer where there are not so many, or where a user had nearly
-            everything that was drawn.
+        per_positive: negatives of each good row; fewer where there are not so many.
         seed: of the draw.
     """
 
@@ -74,10 +73,16 @@ class Negatives(ABC):
             raise ConfigError(f"{type(self).__name__}.per_positive must be at least 1, got {per_positive}")
         self.per_positive, self.seed = per_positive, seed
 
-    @abstractmethod
-    def proposals(self, rows: Rows, seen: Seen, n: int, rng: np.random.Generator) -> NDArray[np.integer]:
-        """n or fewer items for each row: int [R, n], -1 for none, best first where there is an order."""
+    def knowing(self, items: ItemTable, features: Any) -> Self:
+        """The same for a catalogue, which a way that learns something reads; this one does not.
 
+        Args:
+            items: the catalogue.
+            features: of the items, `genrec.features.base.ItemFeatures` or None.
+        """
+        return self
+
+    @abstractmethod
     def __call__(self, rows: Rows, log: Interactions) -> Rows:
         """The rows with negatives of the good ones after them; a good row and its negatives are one group.
 
@@ -91,10 +96,25 @@ class Negatives(ABC):
         Raises:
             DataError: the rows have no labels.
         """
-        if rows.labels is None:
-            raise DataError("negatives are drawn for good rows, and these rows have no labels; use LabelRule")
+
+
+class Drawn(Negatives):
+    """Negatives drawn from items that are proposed for each row.
+
+    Args:
+        per_positive: negatives of each good row; fewer where a user had nearly everything that was drawn.
+        seed: of the draw.
+    """
+
+    @abstractmethod
+    def proposals(self, rows: Rows, seen: Seen, n: int, rng: np.random.Generator) -> NDArray[np.integer]:
+        """n or fewer items for each row: int [R, n], -1 for none, best first where there is an order."""
+
+    def __call__(self, rows: Rows, log: Interactions) -> Rows:
+        """The rows with negatives, as `Negatives` says."""
+        labels = labels_of(rows)
         numbered = replace(rows, groups=np.arange(len(rows)))
-        good = numbered.take(rows.labels > 0)
+        good = numbered.take(labels > 0)
         seen, rng = Seen(log), np.random.default_rng(self.seed)
         blocks = [
             self.choose(good.take(slice(start, start + _BLOCK)), seen, rng)
@@ -126,7 +146,7 @@ class Negatives(ABC):
         return np.pad(chosen, ((0, 0), (0, max(width, 0))), constant_values=-1)
 
 
-class Uniform(Negatives):
+class Uniform(Drawn):
     """Every item of the catalogue is equally likely."""
 
     def proposals(self, rows: Rows, seen: Seen, n: int, rng: np.random.Generator) -> NDArray[np.integer]:
@@ -134,7 +154,7 @@ class Uniform(Negatives):
         return rng.integers(0, seen.n_items, size=(len(rows), n))
 
 
-class Candidates(Negatives):
+class Candidates(Drawn):
     """What recall shows the user: `per_positive` of the list's best `depth` items, at random.
 
     Args:
@@ -171,7 +191,7 @@ class Candidates(Negatives):
         return rng.permuted(lists, axis=1)
 
 
-class Mixed(Negatives):
+class Mixed(Drawn):
     """Several ways at once, each with its own number of negatives; an item that two of them draw counts once.
 
     Args:
@@ -179,7 +199,7 @@ class Mixed(Negatives):
         seed: of the draw.
     """
 
-    def __init__(self, parts: Sequence[Negatives], seed: int = 0) -> None:
+    def __init__(self, parts: Sequence[Drawn], seed: int = 0) -> None:
         if not parts:
             raise ConfigError("Mixed.parts is empty; give at least one way to draw negatives")
         super().__init__(sum(part.per_positive for part in parts), seed)
@@ -188,6 +208,17 @@ class Mixed(Negatives):
     def proposals(self, rows: Rows, seen: Seen, n: int, rng: np.random.Generator) -> NDArray[np.integer]:
         """What the parts choose, side by side."""
         return np.concatenate([part.choose(rows, seen, rng) for part in self.parts], axis=1)
+
+
+def labels_of(rows: Rows) -> NDArray[np.float32]:
+    """Which rows are good [R].
+
+    Raises:
+        DataError: the rows have no labels.
+    """
+    if rows.labels is None:
+        raise DataError("negatives are drawn for good rows, and these rows have no labels; use LabelRule")
+    return rows.labels
 
 
 def _repeated(items: NDArray[np.int64]) -> NDArray[np.bool_]:

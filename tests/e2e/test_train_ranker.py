@@ -171,6 +171,7 @@ def test_within_user_losses_and_negatives(world: Path) -> None:
         (("--model", "forest"), "--model forest is unknown; choose one of dcn, dcn_v2, deep, deepfm, din, fm, lr"),
         (("--model", "fm", "train.model = 'lr'"), "leave one of them out"),
         (("--model", "fm", "train.epochs = 0"), "train.epochs must be at least 1"),
+        (("--model", "fm", "train.monitor = 'logloss'"), "train.monitor must be one of auc, gauc"),
         (("--model", "deepfm", "deepfm.DeepFm.hidden = (0,)"), "DeepFm.hidden must be widths of at least 1"),
         (("--model", "mmoe", "mmoe.Mmoe.tasks = ('like',)"), "UncertaintyWeighted.tasks names 3 tasks where"),
         (("--model", "fm", "train.semantic_ids_path = 'nowhere'"), "no semantic_ids artifact in nowhere"),

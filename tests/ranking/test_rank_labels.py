@@ -39,6 +39,14 @@ def test_without_ratings_every_event_is_good() -> None:
     assert values(rows, "rating") == [None, None]
 
 
+def test_without_a_threshold_every_event_is_good_rated_or_not() -> None:
+    events: list[Event] = [(0, 0, 1.0, 1), (0, 1, NAN, 2), (0, 2, 3.0, 3)]
+    rows = LabelRule(threshold=None, dropped=(3.0,), tasks=("like", "rating"))(log(events))
+    assert rows.items.tolist() == [0, 1]
+    assert values(rows, "like") == [1, 1]
+    assert values(rows, "rating") == [0, None]
+
+
 def test_ratings_are_scaled() -> None:
     rows = LabelRule(tasks=("rating",), scale=(1.0, 5.0))(
         log([(0, 0, 1.0, 1), (0, 1, 4.0, 2), (0, 2, 0.5, 3)])
